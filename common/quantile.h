@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Exact quantiles of values held in memory, and distribution-free confidence intervals.
+ */
+#ifndef BIFOCAL_COMMON_QUANTILE_H
+#define BIFOCAL_COMMON_QUANTILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Ascending, in place; radix sort: O(n), no recursion. `tmp` has n elements. */
+void sort_u64(uint64_t *v, uint64_t *tmp, size_t n);
+/* The order statistic of rank ceil(q·n) (Hyndman and Fan's type 1); n > 0, v ascending. */
+uint64_t quantile_sorted(const uint64_t *v, size_t n, double q);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One virtual machine from nothing to nothing: run directory, scratch disk, QEMU, QMP, threads by role, end.
+ *
+ * A run directory (0700, made by mkdtemp under $XDG_RUNTIME_DIR, $TMPDIR or /var/tmp: somewhere that O_DIRECT works for the scratch file)
+ * holds sockets, the scratch file, serial.log and qemu.log. vm_free() kills QEMU if it
+ * still lives, waits for it and removes the directory: no process and no file is left after success, failure, SIGINT or
+ * SIGTERM. QEMU also carries PR_SET_PDEATHSIG, so that kill -9 of the collector ends it too; the directory
+ * it leaves then is removed by the next vm_sweep().
+ */
+#ifndef BIFOCAL_HOST_VM_VM_H
+#define BIFOCAL_HOST_VM_VM_H
+
+#include <sys/types.h>
+
+#include "host/config.h"
+#include "lua/probe.h"
+
+enum { VM_THREADS_MAX = 512, VM_ARGS_MAX = 160 };
+
+struct vm;
+
+/* What was found out about the accelerator, and the words to say it in. */
+struct accel_choice {
+	bool kvm;
+	char why[256];        /* "tcg: the CPU shows neither vmx nor svm, so /dev/kvm cannot run a kernel" */
+};
+/* vm.accel=kvm is taken at its word if /dev/kvm opens (else error); auto tests flags and ioctls. `remembered_failure`: an earlier boot
+ * under KVM in this process never greeted, so auto must fall back. */
+int accel_choose(const struct config *c, bool remembered_failure, struct accel_choice *out, struct error *err);
+
+/* QEMU's version, features that follow from it: parsed from `-version`. ERR_NOT_FOUND with the package to install when there is no QEMU. */
+struct qemu_info {
+	char path[256];
+	char version[64];     /* "7.2.22 (Debian …)" */
+	unsigned major, minor;
+};
+int qemu_probe(const struct config *c, struct qemu_info *out, struct error *err);
+
+/* Paths that the command line needs; all absolute. */
+struct vm_paths {
+	char dir[128];
+	char control[160], data[160], qmp[160], serial_log[160], scratch[320], qemu_log[160];
+	char kernel[320], initrd[320], disk_image[320];
+};
+/* The whole command line, allocated strings, NULL-terminated; pure function, so that tests can compare it for QEMU 7 to 10. */
+int qemu_args(const struct config *c, const struct qemu_info *q, bool kvm, const struct vm_paths *p, char *argv[VM_ARGS_MAX], struct error *err);
+void qemu_args_free(char *argv[]);
+
+/* Makes the run directory and the scratch disk, starts QEMU, connects QMP (bounded waits throughout). NULL with err; nothing is left then. */
+struct vm *vm_start(const struct config *c, const struct accel_choice *accel, struct error *err);
+/* NULL is fine. Any thread of control, any state. */
+void vm_free(struct vm *v);
+/* Asks QEMU to end (QMP quit) and waits at most `ms`; then kills. 0 when it ended by itself with status 0. */
+int vm_stop(struct vm *v, int ms, struct error *err);
+
+pid_t vm_pid(const struct vm *v);
+/* 1: running; 0: ended, with the reason in *how (may be NULL): "exit 1", "signal 9", and the last lines of its stderr. */
+int vm_alive(struct vm *v, struct error *how);
+const struct vm_paths *vm_paths(const struct vm *v);
+const struct qemu_info *vm_qemu(const struct vm *v);
+/* The command line as one shell-quoted line, for provenance. Lives with the vm. */
+const char *vm_command_line(const struct vm *v);
+/* Threads of QEMU by role: vCPUs from query-cpus-fast, I/O threads from query-iothreads, workers by name, main. Refreshes the list from /proc. */
+size_t vm_threads(struct vm *v, struct probe_thread *out, size_t cap);
+/* The last `lines` lines of the serial console, control bytes made harmless; "" when empty. */
+char *vm_console_tail(const struct vm *v, int lines, char *dst, size_t cap);
+/* One QMP command with optional JSON arguments text; result JSON text malloc'd (caller frees) if out is not NULL. Waits at most 5 s. */
+int vm_qmp(struct vm *v, const char *command, const char *args_json, char **out, struct error *err);
+
+/* Removes run directories whose collector is dead. Returns how many. */
+int vm_sweep(void);
+
+#endif
