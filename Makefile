@@ -33,7 +33,7 @@ ifdef NEEDS_DEPS
 .PHONY: run test bench test-kvm asan tsan fuzz
 run test bench test-kvm asan tsan fuzz:
 	$(Q)scripts/install-deps $@
-	$(Q)BIFOCAL_DEPS_DONE=1 $(MAKE) --no-print-directory $@
+	$(Q)BIFOCAL_DEPS_DONE=1 $(MAKE) --no-print-directory -j$$(nproc) $@
 else
 
 include scripts/build.mk

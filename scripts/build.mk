@@ -78,6 +78,38 @@ share:
 include vmimage/image.mk
 include tests/tests.mk
 
+# ---- installing ----
+
+bindir := $(DESTDIR)$(PREFIX)/bin
+datadir := $(DESTDIR)$(PREFIX)/share/bifocal
+mandir := $(DESTDIR)$(PREFIX)/share/man
+PROGRAMS := bifocal bifocal-mine
+MAN1 := $(wildcard docs/man/*.1)
+MAN8 := $(wildcard docs/man/*.8)
+IMAGE_FILES := vmlinux initrd bifocal.img cmdline VERSION
+
+## make install    programs, image, plugins, templates and manual pages to $(DESTDIR)$(PREFIX) (default /usr/local)
+.PHONY: install uninstall
+install: all image
+	install -d $(bindir) $(datadir)/plugins $(datadir)/templates $(datadir)/image $(mandir)/man1 $(mandir)/man8
+	install -m 755 $(addprefix $(O)/bin/,$(PROGRAMS)) $(bindir)
+	install -m 644 plugins/*.lua $(datadir)/plugins
+	install -m 644 templates/*.xml templates/*.xsd $(datadir)/templates
+	install -m 644 $(addprefix $(O)/image/,$(IMAGE_FILES)) $(datadir)/image
+	install -m 644 $(MAN1) $(mandir)/man1
+	install -m 644 $(MAN8) $(mandir)/man8
+
+## make uninstall  remove what `make install` put there
+uninstall:
+	rm -f $(addprefix $(bindir)/,$(PROGRAMS)) $(addprefix $(mandir)/man1/,$(notdir $(MAN1))) $(addprefix $(mandir)/man8/,$(notdir $(MAN8)))
+	rm -rf $(datadir)
+
+# ---- first light ----
+
+.PHONY: run
+run: all image
+	$(Q)scripts/first-light $(O)
+
 ## make clean      remove $(O)
 .PHONY: clean
 clean:

@@ -40,3 +40,65 @@ $(SEEDS): $(O)/tests/fuzz/seeds_%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/s
 unit: $(UNIT)
 scenario: all $(SCENARIO)
 seeds: $(SEEDS)
+
+# ---- running them ----
+
+# Sanitized builds live below $(O), so that one `make clean` removes all.
+ASAN_O := $(O)/asan
+TSAN_O := $(O)/tsan
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+export ASAN_OPTIONS ?= abort_on_error=0:detect_leaks=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+
+abs = $(abspath $(1))
+fuzz_seed_runs = $(foreach f,$(FUZZ),'$(2)seeds/$(f)=$(call abs,$(1))/tests/fuzz/seeds_$(f) tests/fuzz/seeds/$(f)')
+program_runs = $(foreach p,$(patsubst $(O)/tests/%,%,$(UNIT) $(SCENARIO)),'$(2)$(p)=O=$(call abs,$(1)) BIFOCAL_BIN=$(call abs,$(1))/bin $(call abs,$(1))/tests/$(p)')
+script_runs = $(foreach s,$(wildcard tests/check_*.sh tests/scenario/*.sh),'$(basename $(patsubst tests/%,%,$(s)))=sh $(s)')
+vm_runs = $(foreach s,$(wildcard tests/vm/test_*.sh),'$(basename $(patsubst tests/%,%,$(s)))=sh $(s)')
+run_tests = O=$(call abs,$(1)) SRC=$(CURDIR) tests/run
+
+.PHONY: asan-build test unit-test asan tsan test-vm
+asan-build:
+	$(Q)$(MAKE) --no-print-directory O=$(ASAN_O) SAN="$(ASAN)" OPT=-O1 all unit scenario seeds
+
+test: all image vm-tools unit scenario seeds asan-build
+	$(Q)$(call run_tests,$(O)) $(call program_runs,$(O)) $(call fuzz_seed_runs,$(O)) $(script_runs) \
+		$(call program_runs,$(ASAN_O),asan/) $(call fuzz_seed_runs,$(ASAN_O),asan/) $(vm_runs)
+
+## make unit-test  unit and scenario tests and fuzz seeds alone, without sanitizers and VMs
+unit-test: all unit scenario seeds
+	$(Q)$(call run_tests,$(O)) $(call program_runs,$(O)) $(call fuzz_seed_runs,$(O)) $(script_runs)
+
+## make test-vm    the tests that boot virtual machines
+test-vm: all image vm-tools
+	$(Q)$(call run_tests,$(O)) $(vm_runs)
+
+## make asan       unit and scenario tests and fuzz seeds under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: asan-build
+	$(Q)$(call run_tests,$(ASAN_O)) $(call program_runs,$(ASAN_O),asan/) $(call fuzz_seed_runs,$(ASAN_O),asan/)
+
+## make tsan       unit and scenario tests under ThreadSanitizer
+tsan:
+	$(Q)$(MAKE) --no-print-directory O=$(TSAN_O) SAN=-fsanitize=thread OPT=-O1 all unit scenario
+	$(Q)$(call run_tests,$(TSAN_O)) $(call program_runs,$(TSAN_O),tsan/)
+
+# ---- fuzzing ----
+
+FUZZ_O := $(O)/fuzz
+FUZZ_SECONDS ?= 60
+## make fuzz       run every fuzz target with libFuzzer for FUZZ_SECONDS (60) each, from its seeds
+.PHONY: fuzz fuzz-build
+fuzz-build:
+	$(Q)$(MAKE) --no-print-directory O=$(FUZZ_O) CC=$(CLANG) OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" fuzz-targets
+fuzz: fuzz-build
+	$(Q)for f in $(FUZZ); do echo "== $$f"; mkdir -p $(FUZZ_O)/corpus/$$f; \
+		$(FUZZ_O)/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -artifact_prefix=$(FUZZ_O)/ \
+			$(FUZZ_O)/corpus/$$f tests/fuzz/seeds/$$f 2>$(FUZZ_O)/$$f.log || { tail -n 30 $(FUZZ_O)/$$f.log; exit 1; }; \
+		grep -E '^(Done|stat::)' $(FUZZ_O)/$$f.log || tail -n 1 $(FUZZ_O)/$$f.log; done
+
+.PHONY: fuzz-targets
+fuzz-targets: $(addprefix $(O)/tests/fuzz/,$(FUZZ))
+$(addprefix $(O)/tests/fuzz/,$(FUZZ)): $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $$(call test_libs,%)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $($(call room_of,$@)_LIBS)
