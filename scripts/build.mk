@@ -86,7 +86,7 @@ mandir := $(DESTDIR)$(PREFIX)/share/man
 PROGRAMS := bifocal bifocal-mine
 MAN1 := $(wildcard docs/man/*.1)
 MAN8 := $(wildcard docs/man/*.8)
-IMAGE_FILES := vmlinux initrd bifocal.img cmdline VERSION
+INSTALLED_IMAGE := vmlinux initrd bifocal.img cmdline VERSION
 
 ## make install    programs, image, plugins, templates and manual pages to $(DESTDIR)$(PREFIX) (default /usr/local)
 .PHONY: install uninstall
@@ -95,7 +95,7 @@ install: all image
 	install -m 755 $(addprefix $(O)/bin/,$(PROGRAMS)) $(bindir)
 	install -m 644 plugins/*.lua $(datadir)/plugins
 	install -m 644 templates/*.xml templates/*.xsd $(datadir)/templates
-	install -m 644 $(addprefix $(O)/image/,$(IMAGE_FILES)) $(datadir)/image
+	install -m 644 $(addprefix $(O)/image/,$(INSTALLED_IMAGE)) $(datadir)/image
 	install -m 644 $(MAN1) $(mandir)/man1
 	install -m 644 $(MAN8) $(mandir)/man8
 
