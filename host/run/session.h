@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One conversation with one agent, step by step; each step sends, then pumps the loop until what it waits for has come.
+ *
+ * Every wait is bounded, and ends early with an error when a signal came (ERR_INTERRUPTED), the agent refused
+ * (its own code and words), the guest vanished (ERR_FAILED, session_lost() is true then) or the store failed.
+ */
+#ifndef BIFOCAL_HOST_RUN_SESSION_H
+#define BIFOCAL_HOST_RUN_SESSION_H
+
+#include "host/clock/clock.h"
+#include "host/link.h"
+#include "host/run/intake.h"
+#include "host/run/probes.h"
+
+enum { GUEST_DISKS_MAX = 64, GUEST_TEXT_MAX = 256 };
+
+/* HELLO and DISK, copied and made printable. */
+struct guest_disk {
+	char name[64], serial[64], driver[64], scheduler[64];
+	uint64_t size;
+	uint32_t logical_block, physical_block, queues;
+	bool writable;
+};
+
+struct guest {
+	uint32_t protocol, cpus;
+	char version[64], kernel[GUEST_TEXT_MAX], tsc_flags[GUEST_TEXT_MAX], clocksource[GUEST_TEXT_MAX];
+	char tracing[GUEST_TEXT_MAX], ports[GUEST_TEXT_MAX];
+	struct id16 boot_id, instance;
+	uint64_t memory, tsc_hz, uptime_ns;
+	struct guest_disk disk[GUEST_DISKS_MAX];
+	size_t disks;
+};
+
+struct session;
+
+/* Connects to the sockets; `vm` may be NULL (somebody else's guest). Arguments outlive the session. */
+struct session *session_new(struct store *store, struct vm *vm, const char *control, const char *data, struct error *err);
+void session_free(struct session *s);
+
+/* Waits for the agent, greets it, and checks that it is of this version. */
+int session_greet(struct session *s, uint64_t timeout_ns, struct error *err);
+const struct guest *session_guest(const struct session *s);
+/* Waits until what an earlier collector left behind has come, as long as it keeps coming. */
+int session_take_late(struct session *s, struct error *err);
+/* The session's data belong to `run` from here on. */
+void session_begin(struct session *s, uint64_t run);
+/* Four-stamp exchanges: at least CLOCK_ROUNDS_MIN, more while they still narrow the bound. */
+enum { CLOCK_ROUNDS_MIN = 64, CLOCK_ROUNDS_MAX = 512 };
+int session_clock(struct session *s, struct error *err);
+const struct clock_track *session_clock_track(const struct session *s);
+int session_probes(struct session *s, const struct plugins *set, struct error *err);
+
+struct session_prepare {
+	const char *workload, *disk;
+	bool destructive;
+	uint64_t seed, tsc_hz;
+};
+struct session_ready {
+	char disk[64];
+	uint64_t capacity, memory;
+};
+int session_prepare(struct session *s, const struct session_prepare *p, struct session_ready *ready, struct error *err);
+/* Opens the window and waits for its end, calling tick(ctx, ns since the start) ten times a second. A signal or the `limit_ns`
+ * (0: none) sends RUN_ABORT, after which the records that there are still come. */
+int session_window(struct session *s, uint64_t limit_ns, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err);
+/* Waits for RUN_DRAINED, as long as data keep coming; then commits. */
+int session_drain(struct session *s, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err);
+/* Asks the agent to power off; does not wait for it. */
+void session_poweroff(struct session *s);
+
+struct intake *session_intake(struct session *s);
+struct loop *session_loop(struct session *s);
+bool session_lost(const struct session *s);
+/* Clock samples and epochs, the guest's attributes, the ports' statistics. */
+int session_store(struct session *s, uint64_t run, struct error *err);
+
+#endif
