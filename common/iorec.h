@@ -2,18 +2,23 @@
 /*
  * One record an I/O, and how thousands of them are packed.
  *
- * Packed, a chunk is: version u8 (1), count varint, then one column after another, each
+ * Packed, a chunk is: version u8 (1), count varint, time base u8, then one column after another, each
  * preceded by its byte length as a varint:
- *     submit     svarint of the change against the record before (the first: against 0)
+ *     time       svarint of the change of one stamp against one of the record before; the time base
+ *                says which, and the packer takes what comes out shortest:
+ *                  0  submit against submit
+ *                  1  submit against reap      (one I/O in flight: the next starts where this ended)
+ *                  2  reap against reap        (several in flight, kept in the order they came back)
  *     service    varint of reap − submit
- *     wait       varint of submit − intended (0 where load is closed-loop)
- *     op         one byte: enum io_op | job index << 2 … as run lengths (value u8, count varint)
- *     sector     svarint of the change against the record before, divided by the chunk's
- *                sector unit (a varint in front of the column: the largest power of two dividing all)
+ *     wait       varint of submit − intended; an empty column where all are 0 (closed-loop load)
+ *     tag        op | flags << 2 | job << 3 as run lengths (value varint, count varint)
+ *     sector     svarint of the change against the record before, in units of the chunk's alignment
+ *                (a u8 in front of the column's length: the power of two that divides all)
  *     length     run lengths (value varint, count varint)
  *     result     run lengths (value svarint of result − length, count varint): 0 is success
+ * Stamps are subtracted modulo 2^64; records may come in any order and keep it.
  * The same bytes are what the agent sends and what the store keeps (compressed there).
- * Draw and bounds: iorec.c. Chunks are independent of each other.
+ * Chunks are independent of each other.
  */
 #ifndef BIFOCAL_COMMON_IOREC_H
 #define BIFOCAL_COMMON_IOREC_H
@@ -45,6 +50,8 @@ enum {
 	IOREC_CHUNK_BYTES = 1 << 20,      /* bound of a packed chunk: CHANNEL_MESSAGE_MAX less a header's room */
 };
 
+/* Appends one chunk; n <= IOREC_CHUNK. A record that the format cannot say (job, op or flags out of
+ * range, more records than a chunk holds) sets w->bad. */
 void iorec_pack(struct wbuf *w, const struct io_record *records, size_t n);
 /* Unpacks at most `cap` records. Returns how many, or -1 with err: hostile input fails, never trips. */
 int iorec_unpack(struct span packed, struct io_record *out, size_t cap, struct error *err);
