@@ -73,7 +73,9 @@ void session_poweroff(struct session *s);
 struct intake *session_intake(struct session *s);
 struct loop *session_loop(struct session *s);
 bool session_lost(const struct session *s);
-/* Clock samples and epochs, the guest's attributes, the ports' statistics. */
+/* Who the guest is (attributes prov.guest.*). Before the window, so that a later collector finds whose run it was. */
+int session_store_guest(struct session *s, uint64_t run, struct error *err);
+/* Clock samples and epochs, the disk used, probes' answers, the ports' statistics. */
 int session_store(struct session *s, uint64_t run, struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a session leaves in the store beside its data: who the guest was, its clock, how the ports fared. */
+#include <stdio.h>
 #include <string.h>
 
 #include "host/run/session_priv.h"
@@ -23,8 +24,10 @@ static int put_disks(struct store_batch *b, uint64_t run, const struct guest *g,
 	return 0;
 }
 
-static int put_guest(struct store_batch *b, uint64_t run, const struct guest *g, struct error *err)
+int session_store_guest(struct session *s, uint64_t run, struct error *err)
 {
+	struct store_batch *b = intake_batch(s->intake);
+	const struct guest *g = &s->guest;
 	char id[33];
 	const struct { const char *key, *text; } texts[] = {
 		{ "prov.guest.version", g->version }, { "prov.guest.kernel", g->kernel }, { "prov.guest.tsc_flags", g->tsc_flags },
@@ -107,7 +110,7 @@ static int put_answers(struct session *s, struct store_batch *b, uint64_t run, s
 int session_store(struct session *s, uint64_t run, struct error *err)
 {
 	struct store_batch *b = intake_batch(s->intake);
-	if (s->guest.protocol && (put_guest(b, run, &s->guest, err) || put_disks(b, run, &s->guest, s->ready_report.disk, err)))
+	if (put_disks(b, run, &s->guest, s->ready_report.disk, err))
 		return -1;
 	if (put_clock(s, b, run, err) || put_answers(s, b, run, err))
 		return -1;
