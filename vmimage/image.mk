@@ -5,7 +5,7 @@
 
 IMG := $(O)/image
 IMAGE_INIT ?= $(O)/bin/bifocal-agent
-IMAGE_FILES := $(addprefix $(IMG)/,vmlinux vmlinuz initrd cmdline VERSION MANIFEST)
+IMAGE_FILES := $(addprefix $(IMG)/,vmlinux vmlinuz initrd cmdline bifocal.img VERSION MANIFEST)
 
 ## make image      the bootable image: $(O)/image/{vmlinux,initrd,bifocal.img}
 .PHONY: image
@@ -43,10 +43,14 @@ $(IMG)/initrd: vmimage/list-root $(IMG)/mkcpio $(IMG)/init $(IMG)/modules/module
 	$(Q)vmimage/list-root $(IMG) >$(IMG)/root.list
 	$(Q)$(IMG)/mkcpio <$(IMG)/root.list >$@
 
-# What the kernel is told at direct boot; the launcher adds to it what a configuration asks for.
+# One line; the launcher adds to it what a configuration asks for.
 $(IMG)/cmdline: vmimage/cmdline
 	$(Q)mkdir -p $(@D)
-	$(Q)sed '/^#/d' $< | tr '\n' ' ' | sed 's/ *$$//' >$@
+	$(Q)sed '/^#/d' $< | paste -s -d ' ' >$@
+
+$(IMG)/bifocal.img: vmimage/mkdisk $(addprefix $(IMG)/,vmlinuz initrd cmdline)
+	$(call say,DISK,$@)
+	$(Q)vmimage/mkdisk $(IMG) >$@
 
 $(IMG)/VERSION: common/version.h $(IMG)/initrd
 	$(Q)printf '%s %s\n' "$$(sed -n 's/^#define BIFOCAL_VERSION "\(.*\)"/\1/p' $<)" \
