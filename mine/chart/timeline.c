@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mine/chart/timeline.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "mine/chart/text.h"
+
+enum { HEADING = 24, AXIS = 22, GAP_X = 26, GAP_Y = 18, AXIS_NAME = 20 };
+
+struct grid {
+	struct canvas *c;
+	struct box body;
+	size_t columns, rows;
+	double gutter, panel_w, panel_h;
+	struct scale x, y;
+};
+
+static const struct text_style SMALL = { TEXT_SMALL, TEXT_PLAIN, TEXT_LEFT, { 0x56, 0x5e, 0x69, 255 }, 0 };
+
+static void find_ranges(struct scale *x, struct scale *y, const struct timeline *t, size_t n)
+{
+	*x = (struct scale){ .lo = 0, .hi = 0 };
+	*y = (struct scale){ .lo = INFINITY, .hi = 0, .logarithmic = true };
+	for (size_t k = 0; k < n; k++) {
+		x->lo = fmin(x->lo, t[k].from);
+		x->hi = fmax(x->hi, t[k].to);
+		for (size_t i = 0; i < t[k].slices; i++) {
+			const struct slice *s = &t[k].pooled[i];
+			if (s->n < SLICE_LEAST)
+				continue;
+			y->lo = fmin(y->lo, fmax(1, (double)s->p5));
+			y->hi = fmax(y->hi, fmax(1, (double)s->p95));
+		}
+	}
+	if (!(x->hi > x->lo))
+		x->hi = x->lo + 1;
+	if (!(y->hi > 0))
+		*y = (struct scale){ .lo = 1, .hi = 10, .logarithmic = true };
+	scale_pad(y, 0.08);
+}
+
+static struct box panel_box(const struct grid *g, size_t i)
+{
+	size_t row = i / g->columns, column = i % g->columns;
+	return (struct box){
+		g->body.x + g->gutter + (double)column * (g->panel_w + GAP_X),
+		g->body.y + AXIS_NAME + HEADING + (double)row * (g->panel_h + HEADING + AXIS + GAP_Y),
+		g->panel_w, g->panel_h,
+	};
+}
+
+static struct point at(const struct grid *g, double t, uint64_t ns)
+{
+	return (struct point){ scale_map(&g->x, t), scale_map(&g->y, fmax(1, (double)ns)) };
+}
+
+/* Calls draw for each stretch of slices that hold enough requests: a gap in the data is a gap in the line. */
+static void each_stretch(const struct grid *g, const struct slice *s, size_t n,
+			 void (*draw)(const struct grid *g, const struct slice *s, size_t n, void *ctx), void *ctx)
+{
+	for (size_t i = 0; i < n;) {
+		size_t end = i;
+		while (end < n && s[end].n >= SLICE_LEAST)
+			end++;
+		if (end > i)
+			draw(g, s + i, end - i, ctx);
+		i = end + 1;
+	}
+}
+
+struct pen {
+	struct point *a, *b;
+	struct colour colour;
+	double width;
+	size_t marker;
+};
+
+static void draw_band(const struct grid *g, const struct slice *s, size_t n, void *ctx)
+{
+	struct pen *pen = ctx;
+	for (size_t i = 0; i < n; i++) {
+		pen->a[i] = at(g, s[i].at, s[i].p95);
+		pen->b[i] = at(g, s[i].at, s[i].p5);
+	}
+	if (n > 1)
+		canvas_band(g->c, pen->a, pen->b, n, pen->colour);
+	else
+		canvas_line(g->c, pen->a[0], pen->b[0], (struct stroke){ pen->colour, 4, 0 });
+}
+
+static void draw_median(const struct grid *g, const struct slice *s, size_t n, void *ctx)
+{
+	struct pen *pen = ctx;
+	for (size_t i = 0; i < n; i++)
+		pen->a[i] = at(g, s[i].at, s[i].p50);
+	if (n > 1)
+		canvas_polyline(g->c, pen->a, n, (struct stroke){ pen->colour, pen->width, 0 });
+	else
+		canvas_marker(g->c, pen->a[0], pen->marker, 5, pen->colour);
+}
+
+static int draw_series(const struct grid *g, const struct timeline *t, struct error *err)
+{
+	autofree struct point *buf = calloc(2 * t->slices, sizeof(*buf));
+	if (!buf)
+		return error_set(err, ERR_LIMIT, "no memory for a chart");
+	struct colour colour = series_colour(t->look.colour);
+	struct pen pen = { buf, buf + t->slices, colour_faded(colour, 56), 1, t->look.marker };
+	each_stretch(g, t->pooled, t->slices, draw_band, &pen);
+	pen.colour = colour_faded(colour, 120);
+	for (size_t i = 0; i < t->runs; i++)
+		each_stretch(g, t->run[i], t->slices, draw_median, &pen);
+	pen.colour = colour;
+	pen.width = 1.8;
+	each_stretch(g, t->pooled, t->slices, draw_median, &pen);
+	return 0;
+}
+
+static void draw_shades(const struct grid *g, struct box b, const struct timeline *t)
+{
+	double left = scale_map(&g->x, t->from), zero = scale_map(&g->x, 0);
+	double end = scale_map(&g->x, t->warmup);
+	if (end - left < 1)
+		return;
+	canvas_rect(g->c, (struct box){ left, b.y, end - left, b.h }, SHADE);
+	const char *word = zero - left > end - zero ? "ramp" : "warm-up";
+	if (canvas_measure(g->c, &SMALL, word).w + 8 < end - left)
+		canvas_text(g->c, (struct point){ left + 4, b.y + 3 }, &SMALL, word);
+}
+
+static void draw_time_axis(const struct grid *g, struct box b)
+{
+	struct tick ticks[TICKS_MAX];
+	size_t n = scale_ticks(&g->x, (size_t)fmax(2, b.w / 60), ticks);
+	struct text_style style = SMALL;
+	style.anchor = TEXT_CENTRE;
+	double bottom = b.y + b.h;
+	for (size_t i = 0; i < n; i++) {
+		double x = scale_map(&g->x, ticks[i].value);
+		char text[32];
+		text_tick_number(ticks[i].value, text, sizeof(text));
+		canvas_line(g->c, (struct point){ x, bottom }, (struct point){ x, bottom + 4 }, (struct stroke){ FAINT, 1, 0 });
+		canvas_text(g->c, (struct point){ x, bottom + 6 }, &style, text);
+	}
+	canvas_line(g->c, (struct point){ b.x, bottom }, (struct point){ b.x + b.w, bottom }, (struct stroke){ FAINT, 1, 0 });
+}
+
+static int draw_panel(struct grid *g, const struct timeline *t, size_t i, struct error *err)
+{
+	struct box b = panel_box(g, i);
+	g->x.from = b.x;
+	g->x.to = b.x + b.w;
+	g->y.from = b.y + b.h;
+	g->y.to = b.y;
+	draw_shades(g, b, t);
+	frame_latency_axis(g->c, b, &g->y, i % g->columns == 0);
+	draw_time_axis(g, b);
+	canvas_clip(g->c, b);
+	int rc = draw_series(g, t, err);
+	canvas_unclip(g->c);
+	const struct text_style style = { TEXT_LABEL, TEXT_BOLD, TEXT_LEFT, INK, 0 };
+	canvas_marker(g->c, (struct point){ b.x + 5, b.y - 12 }, t->look.marker, 8, series_colour(t->look.colour));
+	double h = canvas_measure(g->c, &style, t->look.label).h;
+	canvas_text(g->c, (struct point){ b.x + 15, b.y - 12 - h / 2 }, &style, t->look.label);
+	return rc;
+}
+
+struct canvas *timeline_draw(const struct chart_look *look, const struct timeline *t, size_t n, struct error *err)
+{
+	struct grid g = { .columns = n > 1 && look->width >= CHART_NARROW ? 2 : 1 };
+	g.rows = (n + g.columns - 1) / g.columns;
+	g.panel_h = n == 1 ? 240 : 130;
+	struct frame f = { 0 };
+	double height = AXIS_NAME + (double)g.rows * (g.panel_h + HEADING + AXIS + GAP_Y) - GAP_Y + 18;
+	if (frame_open(&f, look, height, err))
+		return NULL;
+	find_ranges(&g.x, &g.y, t, n);
+	g.c = f.canvas;
+	g.body = f.body;
+	g.gutter = frame_latency_gutter(g.c, &g.y, g.panel_h);
+	g.panel_w = (f.body.w - g.gutter - (double)(g.columns - 1) * GAP_X - 8) / (double)g.columns;
+	struct text_style name = SMALL;
+	name.colour = INK;
+	canvas_text(g.c, (struct point){ f.body.x, f.body.y - 2 }, &name, "Latency (logarithmic)");
+	int rc = 0;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = draw_panel(&g, &t[i], i, err);
+	name.anchor = TEXT_CENTRE;
+	canvas_text(g.c, (struct point){ f.body.x + g.gutter + (f.body.w - g.gutter) / 2, f.body.y + height - 14 }, &name, "Seconds since counting began");
+	if (rc) {
+		canvas_free(g.c);
+		return NULL;
+	}
+	return g.c;
+}
