@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/iorec.h"
 
+#include <string.h>
+
+#include "common/varint.h"
+
 enum { IOREC_VERSION = 1, TAG_OP_BITS = 2, TAG_FLAG_BITS = 1, TAG_JOB_SHIFT = TAG_OP_BITS + TAG_FLAG_BITS,
        /* time, service and sector take at least a byte a record each. */
-       RECORD_BYTES_MIN = 3 };
+       RECORD_BYTES_MIN = 3,
+       BLOCK = 128,
+       /* The time base is chosen by so many records: what a load looks like shows early. */
+       JUDGED = 1024 };
 
 enum time_base { SUBMIT_SUBMIT, SUBMIT_REAP, REAP_REAP, TIME_BASES };
-
-static inline uint64_t zigzag(uint64_t change)
-{
-	return change << 1 ^ (0 - (change >> 63));
-}
-
-static inline size_t varint_size(uint64_t v)
-{
-	return (size_t)(63 - __builtin_clzll(v | 1)) / 7 + 1;
-}
 
 static inline uint64_t tag_of(const struct io_record *r)
 {
@@ -28,125 +25,88 @@ static inline uint64_t tag_of(const struct io_record *r)
  * put_column(), so that each column is a loop of its own. */
 typedef uint64_t cell_fn(const struct io_record *r, const struct io_record *before, unsigned shift);
 
-static inline uint64_t cell_submit_submit(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)shift;
-	return zigzag(r->submit - before->submit);
-}
-
-static inline uint64_t cell_submit_reap(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)shift;
-	return zigzag(r->submit - before->reap);
-}
-
-static inline uint64_t cell_reap_reap(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)shift;
-	return zigzag(r->reap - before->reap);
-}
-
-static inline uint64_t cell_service(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)before;
-	(void)shift;
-	return r->reap - r->submit;
-}
-
-static inline uint64_t cell_wait(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)before;
-	(void)shift;
-	return r->submit - r->intended;
-}
-
-static inline uint64_t cell_sector(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	return zigzag((r->sector >> shift) - (before->sector >> shift));
-}
-
-static inline uint64_t cell_tag(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)before;
-	(void)shift;
-	return tag_of(r);
-}
-
-static inline uint64_t cell_length(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)before;
-	(void)shift;
-	return r->length;
-}
-
-static inline uint64_t cell_result(const struct io_record *r, const struct io_record *before, unsigned shift)
-{
-	(void)before;
-	(void)shift;
-	return zigzag((uint64_t)(int64_t)r->result - r->length);
-}
+#define CELL(name, value) \
+	static inline uint64_t cell_##name(const struct io_record *r, const struct io_record *before, unsigned shift) \
+	{ \
+		(void)before; \
+		(void)shift; \
+		return value; \
+	}
+CELL(submit_submit, zigzag(r->submit - before->submit))
+CELL(submit_reap, zigzag(r->submit - before->reap))
+CELL(reap_reap, zigzag(r->reap - before->reap))
+CELL(service, r->reap - r->submit)
+CELL(wait, r->submit - r->intended)
+CELL(tag, tag_of(r))
+CELL(sector, zigzag((r->sector >> shift) - (before->sector >> shift)))
+CELL(length, r->length)
+CELL(result, zigzag((uint64_t)(int64_t)r->result - r->length))
+#undef CELL
 
 static const struct io_record no_record;
 
-static inline __attribute__((always_inline)) size_t
-column_size(cell_fn *cell, const struct io_record *r, size_t n, unsigned shift)
+/* A column's length stands before it and is known behind it. */
+static size_t open_column(struct wbuf *w)
 {
-	const struct io_record *before = &no_record;
-	size_t bytes = 0;
-	for (size_t i = 0; i < n; before = &r[i++])
-		bytes += varint_size(cell(&r[i], before, shift));
-	return bytes;
+	put_u32(w, 0);
+	return w->len;
+}
+
+static void close_column(struct wbuf *w, size_t start)
+{
+	struct wbuf length;
+	if (w->bad)
+		return;
+	wbuf_fixed(&length, w->p + start - sizeof(uint32_t), sizeof(uint32_t));
+	put_u32(&length, (uint32_t)(w->len - start));
 }
 
 static inline __attribute__((always_inline)) void
 put_column(struct wbuf *w, cell_fn *cell, const struct io_record *r, size_t n, unsigned shift)
 {
+	uint64_t block[BLOCK];
+	uint8_t bytes[BLOCK * VARINT_MAX];
 	const struct io_record *before = &no_record;
-	put_varint(w, column_size(cell, r, n, shift));
-	for (size_t i = 0; i < n; before = &r[i++])
-		put_varint(w, cell(&r[i], before, shift));
-}
-
-/* Gives each run of equal cells to `run`. */
-static inline __attribute__((always_inline)) size_t
-each_run(struct wbuf *w, cell_fn *cell, const struct io_record *r, size_t n, size_t (*run)(struct wbuf *, uint64_t, size_t))
-{
-	size_t bytes = 0, start = 0;
-	for (size_t i = 1; i <= n; i++) {
-		if (i < n && cell(&r[i], &r[i - 1], 0) == cell(&r[start], &r[i - 1], 0))
-			continue;
-		bytes += run(w, cell(&r[start], &no_record, 0), i - start);
-		start = i;
+	size_t start = open_column(w);
+	for (size_t i = 0, now; i < n; i += now) {
+		now = n - i < BLOCK ? n - i : BLOCK;
+		for (size_t k = 0; k < now; before = &r[i + k++])
+			block[k] = cell(&r[i + k], before, shift);
+		put_bytes(w, bytes, varints_write(bytes, block, now));
 	}
-	return bytes;
-}
-
-static size_t size_run(struct wbuf *w, uint64_t value, size_t count)
-{
-	(void)w;
-	return varint_size(value) + varint_size(count);
-}
-
-static size_t put_run(struct wbuf *w, uint64_t value, size_t count)
-{
-	put_varint(w, value);
-	put_varint(w, count);
-	return 0;
+	close_column(w, start);
 }
 
 static inline __attribute__((always_inline)) void
 put_runs(struct wbuf *w, cell_fn *cell, const struct io_record *r, size_t n)
 {
-	put_varint(w, each_run(w, cell, r, n, size_run));
-	each_run(w, cell, r, n, put_run);
+	size_t start = open_column(w);
+	for (size_t i = 0, end; i < n; i = end) {
+		uint64_t value = cell(&r[i], &no_record, 0);
+		for (end = i + 1; end < n && cell(&r[end], &no_record, 0) == value;)
+			end++;
+		put_varint(w, value);
+		put_varint(w, end - i);
+	}
+	close_column(w, start);
+}
+
+static inline __attribute__((always_inline)) size_t
+size_of_first(cell_fn *cell, const struct io_record *r, size_t n)
+{
+	const struct io_record *before = &no_record;
+	size_t bytes = 0;
+	for (size_t i = 0; i < n && i < JUDGED; before = &r[i++])
+		bytes += varint_size(cell(&r[i], before, 0));
+	return bytes;
 }
 
 static void put_time(struct wbuf *w, const struct io_record *r, size_t n)
 {
 	size_t size[TIME_BASES] = {
-		[SUBMIT_SUBMIT] = column_size(cell_submit_submit, r, n, 0),
-		[SUBMIT_REAP] = column_size(cell_submit_reap, r, n, 0),
-		[REAP_REAP] = column_size(cell_reap_reap, r, n, 0),
+		[SUBMIT_SUBMIT] = size_of_first(cell_submit_submit, r, n),
+		[SUBMIT_REAP] = size_of_first(cell_submit_reap, r, n),
+		[REAP_REAP] = size_of_first(cell_reap_reap, r, n),
 	};
 	enum time_base best = SUBMIT_SUBMIT;
 	for (enum time_base b = SUBMIT_REAP; b < TIME_BASES; b++)
@@ -166,10 +126,7 @@ static void put_wait(struct wbuf *w, const struct io_record *r, size_t n)
 	uint64_t any = 0;
 	for (size_t i = 0; i < n; i++)
 		any |= r[i].submit - r[i].intended;
-	if (any)
-		put_column(w, cell_wait, r, n, 0);
-	else
-		put_varint(w, 0);
+	put_column(w, cell_wait, r, any ? n : 0, 0);
 }
 
 static void put_sectors(struct wbuf *w, const struct io_record *r, size_t n)
@@ -242,34 +199,40 @@ int iorec_count(struct span packed, struct error *err)
 static struct rbuf get_column(struct rbuf *in)
 {
 	struct rbuf column;
-	uint64_t bytes = get_varint(in);
-	struct span s = get_bytes(in, bytes);
+	struct span s = get_blob(in);
 	rbuf_init(&column, s.p, s.len);
 	column.bad = in->bad;
 	return column;
 }
 
-static uint64_t get_change(struct rbuf *column)
+/* A column's n numbers into the 64-bit field at `offset` of each record. */
+static bool get_field(struct rbuf *column, struct io_record *out, size_t offset, size_t n)
 {
-	return (uint64_t)get_svarint(column);
+	uint64_t block[BLOCK];
+	for (size_t i = 0, now; i < n; i += now) {
+		now = n - i < BLOCK ? n - i : BLOCK;
+		const uint8_t *next = column->bad ? NULL : varints_read(column->p, column->end, block, now);
+		if (!next)
+			return false;
+		column->p = next;
+		for (size_t k = 0; k < now; k++)
+			memcpy((char *)&out[i + k] + offset, &block[k], sizeof(block[k]));
+	}
+	return rbuf_done(column);
 }
 
 /* Changes wait in .submit and service times in .reap until both columns are read. */
 static bool get_times(struct rbuf *in, struct io_record *out, size_t n)
 {
 	struct rbuf time = get_column(in), service = get_column(in);
-	for (size_t i = 0; i < n; i++)
-		out[i].submit = get_change(&time);
-	for (size_t i = 0; i < n; i++)
-		out[i].reap = get_varint(&service);
-	return rbuf_done(&time) && rbuf_done(&service);
+	return get_field(&time, out, offsetof(struct io_record, submit), n) && get_field(&service, out, offsetof(struct io_record, reap), n);
 }
 
 static void resolve_times(struct io_record *out, size_t n, enum time_base base)
 {
 	uint64_t submit = 0, reap = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint64_t change = out[i].submit, service = out[i].reap;
+		uint64_t change = unzigzag(out[i].submit), service = out[i].reap;
 		if (base == SUBMIT_SUBMIT)
 			submit += change;
 		else
@@ -282,11 +245,13 @@ static void resolve_times(struct io_record *out, size_t n, enum time_base base)
 
 static bool get_waits(struct rbuf *in, struct io_record *out, size_t n)
 {
-	struct rbuf wait = get_column(in);
-	bool none = !wait.bad && rbuf_left(&wait) == 0;
+	struct rbuf column = get_column(in);
+	bool none = !column.bad && rbuf_left(&column) == 0;
+	if (!none && !get_field(&column, out, offsetof(struct io_record, intended), n))
+		return false;
 	for (size_t i = 0; i < n; i++)
-		out[i].intended = out[i].submit - (none ? 0 : get_varint(&wait));
-	return rbuf_done(&wait);
+		out[i].intended = out[i].submit - (none ? 0 : out[i].intended);
+	return true;
 }
 
 /* The next run of a column; its count is within what is left to fill. */
@@ -321,13 +286,13 @@ static bool get_sectors(struct rbuf *in, struct io_record *out, size_t n)
 	unsigned shift = get_u8(in);
 	struct rbuf column = get_column(in);
 	uint64_t sector = 0;
-	if (shift > 63)
+	if (shift > 63 || !get_field(&column, out, offsetof(struct io_record, sector), n))
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		sector += get_change(&column);
+		sector += unzigzag(out[i].sector);
 		out[i].sector = sector << shift;
 	}
-	return rbuf_done(&column);
+	return true;
 }
 
 static bool get_lengths(struct rbuf *in, struct io_record *out, size_t n)
@@ -352,7 +317,7 @@ static bool get_results(struct rbuf *in, struct io_record *out, size_t n)
 		run = get_run(&column, &folded, n - i);
 		if (!run)
 			return false;
-		uint64_t change = folded >> 1 ^ (0 - (folded & 1));
+		uint64_t change = unzigzag(folded);
 		for (size_t k = i; k < i + run; k++) {
 			int64_t result = (int64_t)(out[k].length + change);
 			if (result < INT32_MIN || result > INT32_MAX)

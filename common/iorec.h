@@ -3,9 +3,9 @@
  * One record an I/O, and how thousands of them are packed.
  *
  * Packed, a chunk is: version u8 (1), count varint, time base u8, then one column after another, each
- * preceded by its byte length as a varint:
+ * preceded by its byte length (u32):
  *     time       svarint of the change of one stamp against one of the record before; the time base
- *                says which, and the packer takes what comes out shortest:
+ *                says which; the packer takes the shortest:
  *                  0  submit against submit
  *                  1  submit against reap      (one I/O in flight: the next starts where this ended)
  *                  2  reap against reap        (several in flight, kept in the order they came back)
