@@ -5,13 +5,10 @@
 
 #include "common/crc32c.h"
 
-enum { DATA_CRC_AT = 24, HEAD_CRC_AT = 28 };
+enum { HEAD_CRC_AT = 28 };
 
-size_t frame_encode(uint8_t *out, const struct frame *f)
+void frame_encode_header(uint8_t *out, const struct frame *f, uint32_t data_crc)
 {
-	uint8_t *payload = out + FRAME_HEADER;
-	if (f->payload.len && f->payload.p != payload)
-		memmove(payload, f->payload.p, f->payload.len);
 	struct wbuf w;
 	wbuf_fixed(&w, out, FRAME_HEADER);
 	put_u32(&w, FRAME_MAGIC);
@@ -21,8 +18,16 @@ size_t frame_encode(uint8_t *out, const struct frame *f)
 	put_u32(&w, (uint32_t)f->payload.len);
 	put_u32(&w, f->epoch);
 	put_u64(&w, f->seq);
-	put_u32(&w, crc32c(0, payload, f->payload.len));
+	put_u32(&w, data_crc);
 	put_u32(&w, crc32c(0, out, HEAD_CRC_AT));
+}
+
+size_t frame_encode(uint8_t *out, const struct frame *f)
+{
+	uint8_t *payload = out + FRAME_HEADER;
+	if (f->payload.len && f->payload.p != payload)
+		memmove(payload, f->payload.p, f->payload.len);
+	frame_encode_header(out, f, crc32c(0, payload, f->payload.len));
 	return FRAME_HEADER + f->payload.len;
 }
 
@@ -149,4 +154,15 @@ int frame_reader_next(struct frame_reader *r, struct frame *f)
 		skip(r, 1);
 	}
 	return 0;
+}
+
+size_t frame_reader_pending(const struct frame_reader *r)
+{
+	return r->end - r->start;
+}
+
+void frame_reader_give_up(struct frame_reader *r)
+{
+	if (r->start < r->end)
+		skip(r, 1);
 }

@@ -31,6 +31,9 @@ enum {
 
 enum frame_flags {
 	FRAME_MORE = 1,             /* the message goes on in the next frame of this type */
+	FRAME_REST = 2,             /* this frame goes on with the message of the one before */
+	FRAME_ASK = 4,              /* on SYNC: answer with a SYNC of your own */
+	FRAME_LOST = 8,             /* on SYNC: whatever followed `have` is lost, send it again */
 };
 
 struct frame {
@@ -45,6 +48,8 @@ struct frame {
  * bytes, payload.len <= FRAME_PAYLOAD_MAX) and returns the size written. The
  * payload may already stand at out + FRAME_HEADER. */
 size_t frame_encode(uint8_t *out, const struct frame *f);
+/* The header alone, for a payload whose sum is known already; only f->payload.len is looked at. */
+void frame_encode_header(uint8_t *out, const struct frame *f, uint32_t data_crc);
 
 /* Bytes in, frames out, in a fixed buffer: no input makes it allocate. After damage
  * it scans for the next magic whose header CRC holds. */
@@ -64,5 +69,9 @@ void frame_reader_fed(struct frame_reader *r, size_t n);
 /* 1: a frame was given out. 0: more bytes are needed. Damage is skipped and counted in
  * bad_frames; compare it before and after to learn of new damage. */
 int frame_reader_next(struct frame_reader *r, struct frame *f);
+/* Bytes held that wait for the rest of their frame. */
+size_t frame_reader_pending(const struct frame_reader *r);
+/* The rest will not come: take the frame begun for damage and look for others in what it swallowed. */
+void frame_reader_give_up(struct frame_reader *r);
 
 #endif

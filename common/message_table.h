@@ -23,7 +23,7 @@
 #define MSG_TABLE(MSG) \
 	MSG(1, SYNC, sync, both, plain, 1, "Opens or re-aligns a direction: after open, reopen or a bad frame") \
 	MSG(2, ACK, ack, both, plain, 1, "Everything up to seq is safe; the collector says so after the store's commit") \
-	MSG(3, GAP, gap, g2h, reliable, 1, "Stands for frames that the agent's ring had to drop") \
+	MSG(3, GAP, gap, both, reliable, 1, "Stands for frames that the sender's ring had to drop") \
 	MSG(4, GREET, greet, h2g, reliable, 1, "The collector names itself and asks for hello") \
 	MSG(5, HELLO, hello, g2h, reliable, 1, "What the guest is; followed by one disk message a disk and hello_end") \
 	MSG(6, DISK, disk, g2h, reliable, 1, "One block device of the guest") \
@@ -51,14 +51,15 @@
 	F(u32, echo, "the peer's nonce as last seen, 0 if none") \
 	F(id16, instance, "who the sender is: the agent's boot id, or a number the collector drew at its start") \
 	F(id16, peer, "whose frames `have` counts; zeros if nobody's yet") \
-	F(u64, have, "highest sequence number delivered from `peer` without a hole")
+	F(u64, have, "highest sequence number delivered from `peer` without a hole") \
+	F(u64, base, "lowest sequence number that the sender still holds; the next one it will give if none")
 #define MSG_ACK_FIELDS(F) \
 	F(u64, seq, "highest sequence number that is safe")
 #define MSG_GAP_FIELDS(F) \
-	F(u64, first, "sequence number of the first frame dropped") \
-	F(u64, last, "and of the last") \
-	F(u64, bytes, "payload bytes dropped") \
-	F(str, counts, "messages dropped by name: \"samples=12 log=1\"")
+	F(u64, first, "sequence number of the first frame that the receiver never gets") \
+	F(u64, last, "and of the last, which is the gap's own number") \
+	F(u64, bytes, "payload bytes dropped; an upper bound when frames before `first` went with them") \
+	F(str, counts, "messages dropped by name, with the same caution: \"samples=12 log=1\"")
 #define MSG_GREET_FIELDS(F) \
 	F(u32, protocol, "PROTOCOL_VERSION") \
 	F(str, version, "the collector's version")
