@@ -30,6 +30,7 @@ struct sink {
 	uint64_t run;
 	struct error *err;
 	bool failed;
+	bool foreign;                  /* somebody else's guest: nothing is known of its VM's configuration */
 };
 
 static void put_key(void *ctx, const char *key, const char *text)
@@ -37,7 +38,10 @@ static void put_key(void *ctx, const char *key, const char *text)
 	struct sink *s = ctx;
 	char full[STORE_KEY_MAX];
 	/* The workload's keys carry their own first word. */
-	snprintf(full, sizeof(full), "%s%s", strncmp(key, "workload.", 9) ? "config." : "", key);
+	bool workload = !strncmp(key, "workload.", 9);
+	if (s->foreign && !workload)
+		return;
+	snprintf(full, sizeof(full), "%s%s", workload ? "" : "config.", key);
 	s->failed = s->failed || put_attr(s->b, s->run, full, text, s->err);
 }
 
@@ -85,7 +89,7 @@ static int sink_commit(struct sink *s)
 
 int provenance_store_request(const struct runner *runner, const struct run_request *req, uint64_t run, struct error *err)
 {
-	struct sink s = { .b = store_batch_new(runner->store, err), .run = run, .err = err };
+	struct sink s = { .b = store_batch_new(runner->store, err), .run = run, .err = err, .foreign = req->control };
 	if (!s.b)
 		return -1;
 	config_each(req->config, put_key, &s);

@@ -17,11 +17,14 @@ enum {
 	/* The TSC's frequency is worth waiting for: 100 ms between the anchors leave some ppm. */
 	ANCHOR_NS = 100000000,
 	/* Beyond the window's planned length: I/Os in flight on a slow disk, and an emulated guest's pace. */
-	WINDOW_GRACE_NS = 60000000000ll,
+	window_grace_ns = 60000000000ll,
 	POWEROFF_MS = 3000,
 	/* KVM that works greets in seconds, nested too; of the boot's timeout one third is enough before emulation gets its try. */
 	KVM_SHARE = 3,
 };
+
+/* Beyond the window's planned length: I/Os in flight on a slow disk, and an emulated guest's pace. */
+static const uint64_t window_grace_ns = 60000000000;
 
 struct run {
 	struct runner *runner;
@@ -179,7 +182,7 @@ static int window(struct run *r, struct error *err)
 		return -1;
 	r->started = true;
 	host_probes_start(r->probes, session_loop(r->session));
-	int end = session_window(r->session, open_ended ? 0 : planned_ns(w) + WINDOW_GRACE_NS, window_tick, r, err);
+	int end = session_window(r->session, open_ended ? 0 : planned_ns(w) + window_grace_ns, window_tick, r, err);
 	host_probes_stop(r->probes, session_loop(r->session));
 	return end;
 }
