@@ -36,7 +36,15 @@ $(SEEDS): $(O)/tests/fuzz/seeds_%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/s
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $($(call room_of,$*)_LIBS)
 
-.PHONY: unit scenario seeds
+# What the VM tests and benches run on the host besides bifocal itself.
+VM_TOOLS := $(patsubst %.c,$(O)/%,$(wildcard tests/vm/*.c))
+$(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libcommon.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(common_LIBS)
+
+.PHONY: unit scenario seeds vm-tools
+vm-tools: $(VM_TOOLS)
 unit: $(UNIT)
 scenario: all $(SCENARIO)
 seeds: $(SEEDS)
