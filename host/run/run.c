@@ -16,8 +16,6 @@ enum {
 	ANCHOR_TRIES = 32,
 	/* The TSC's frequency is worth waiting for: 100 ms between the anchors leave some ppm. */
 	ANCHOR_NS = 100000000,
-	/* Beyond the window's planned length: I/Os in flight on a slow disk, and an emulated guest's pace. */
-	window_grace_ns = 60000000000ll,
 	POWEROFF_MS = 3000,
 	/* KVM that works greets in seconds, nested too; of the boot's timeout one third is enough before emulation gets its try. */
 	KVM_SHARE = 3,
