@@ -352,11 +352,24 @@ static int check_sizes(const struct config *c, struct error *err)
 	return 0;
 }
 
+static int check_boot(const struct config *c, struct error *err)
+{
+	static const char remedy[] = "the disk image carries its own kernel arguments; use vm.boot=direct";
+
+	if (is(c, CFG_VM_BOOT, "direct"))
+		return 0;
+	if (is(c, CFG_GUEST_IDLE, "poll"))
+		return clash(err, c, CFG_GUEST_IDLE, CFG_VM_BOOT, remedy);
+	if (config_bool(c, CFG_VM_CONSOLE))
+		return clash(err, c, CFG_VM_CONSOLE, CFG_VM_BOOT, remedy);
+	return 0;
+}
+
 int config_check(const struct config *c, struct error *err)
 {
 	if (config_bool(c, CFG_VM_ICOUNT) && is(c, CFG_VM_ACCEL, "kvm"))
 		return clash(err, c, CFG_VM_ICOUNT, CFG_VM_ACCEL, "only emulation counts instructions; use vm.accel=tcg or auto");
-	if (check_bus(c, err) || check_backend(c, err) || check_sizes(c, err))
+	if (check_boot(c, err) || check_bus(c, err) || check_backend(c, err) || check_sizes(c, err))
 		return -1;
 	return workload_check(&c->workload, err);
 }

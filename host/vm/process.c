@@ -238,7 +238,7 @@ char *file_tail(const char *path, int lines, char *dst, size_t cap)
 
 		if (c == '\r')
 			continue;
-		dst[o++] = c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f && (c < 0x80 || c >= 0xa0)) ? (char)c : '?';
+		dst[o++] = c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f) ? (char)c : '?';
 	}
 	while (o > 0 && dst[o - 1] == '\n')
 		o--;

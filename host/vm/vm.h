@@ -42,6 +42,8 @@ struct vm_paths {
 	char dir[128];
 	char control[160], data[160], qmp[160], serial_log[160], scratch[320], qemu_log[160];
 	char kernel[320], initrd[320], disk_image[320];
+	char cmdline[1024];                       /* the image's kernel arguments; "" takes ours */
+	char ovmf_code[160], ovmf_vars[160];      /* vm.boot=uefi; the variables are a copy in the run directory */
 };
 /* The whole command line, allocated strings, NULL-terminated; pure function, so that tests can compare it for QEMU 7 to 10. */
 int qemu_args(const struct config *c, const struct qemu_info *q, bool kvm, const struct vm_paths *p, char *argv[VM_ARGS_MAX], struct error *err);
