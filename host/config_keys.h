@@ -27,7 +27,7 @@
 	K(DISK_QUEUES, "disk.queues", uint, "0", "0..256", "virtqueues or NVMe queues; 0: QEMU's default") \
 	K(DISK_FORMAT, "disk.format", enum, "raw", "raw qcow2", "image format") \
 	K(DISK_BACKEND, "disk.backend", enum, "file", "file null-co", "a real file, or QEMU's null device of known latency") \
-	K(DISK_LATENCY, "disk.latency", duration, "0s", "0s..10s", "latency of the null-co backend") \
+	K(DISK_LATENCY, "disk.latency", duration, "0", "0s..10s", "latency of the null-co backend") \
 	K(DISK_SIZE, "disk.size", size, "256m", "1m..16t", "size of the scratch disk") \
 	K(DISK_DIR, "disk.dir", text, "auto", "", "host directory for the scratch file; auto: the run directory")
 
