@@ -114,7 +114,7 @@ $(addprefix $(O)/tests/fuzz/,$(FUZZ)): $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.
 # ---- benches ----
 
 # Programs: bench_ROOM_WHAT.c like tests; bench_guest_init is PID 1 of a guest. Scripts: whatever prints `bench …` lines.
-BENCH_PROGRAMS := $(O)/tests/bench/bench_common_port $(O)/tests/bench/bench_store
+BENCH_PROGRAMS := $(addprefix $(O)/tests/bench/,bench_common_port bench_store bench_guest_record)
 $(BENCH_PROGRAMS): $(O)/%: $(O)/obj/%.o $$(call test_libs,%)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
@@ -125,7 +125,7 @@ $(O)/tests/bench/bench_guest_init: $(O)/obj/tests/bench/bench_guest_init.o $(cal
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(AGENT_STATIC) -o $@ $^ $(guest_LIBS)
 
-BENCHES := bench_store record_cost port_rate boot_greeting engine_icount engine_fio
+BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio
 .PHONY: bench
 bench: all image vm-tools $(BENCH_PROGRAMS) $(O)/tests/bench/bench_guest_init
 	$(Q)O=$(call abs,$(O)) SRC=$(CURDIR) tests/bench/all $(BENCHES)
