@@ -17,9 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/reboot.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,18 +40,10 @@ static void say(const char *fmt, ...)
 	fflush(console);
 }
 
-static void power_off(void)
-{
-	sync();
-	reboot(RB_POWER_OFF);
-	for (;;)
-		pause();
-}
-
-static void die(const char *what, const char *why)
+static _Noreturn void die(const char *what, const char *why)
 {
 	say("BENCH failed: %s: %s\n", what, why);
-	power_off();
+	init_poweroff();
 }
 
 /* ---- the same job, twice ---- */
@@ -74,7 +63,6 @@ static const char *disk_name(void)
 		usleep(10000);
 	}
 	die("disk", err.text);
-	return NULL;
 }
 
 static void measure_engine(const char *job, uint64_t hz, struct job_result *out)
@@ -219,7 +207,6 @@ static int open_port(const char *name)
 			closedir(d);
 	}
 	die("port", name);
-	return -1;
 }
 
 static uint8_t payload[32768];
@@ -333,10 +320,11 @@ static uint64_t measure_hz(void)
 int main(void)
 {
 	static char cmdline[4096];
-	init_mounts();
-	mkdir("/tmp", 0700);
+	struct error err = { 0 };
+	init_setup(&err);
 	console = fopen("/dev/ttyS0", "w");
-	modules_load_all();
+	modules_load("", MODULES_PORTS, &err);
+	modules_load("", MODULES_REST, &err);
 
 	int fd = open("/proc/cmdline", O_RDONLY);
 	ssize_t n = read(fd, cmdline, sizeof(cmdline) - 1);
@@ -352,6 +340,5 @@ int main(void)
 	else
 		die("kernel argument bench=", "missing or unknown");
 	say("BENCH done\n");
-	power_off();
-	return 0;
+	init_poweroff();
 }
