@@ -104,13 +104,20 @@ static bool is(const struct line *l, enum config_key k, const char *value)
 
 /* ---- machine ---- */
 
+static bool uses_bus(const struct line *l, const char *bus)
+{
+	return is(l, CFG_DISK_BUS, bus) || (!is(l, CFG_VM_BOOT, "direct") && is(l, CFG_VM_BOOT_BUS, bus));
+}
+
 static void add_machine(struct line *l)
 {
 	bool uefi = is(l, CFG_VM_BOOT, "uefi");
+	/* q35's AHCI controller costs the guest half a second of probing its six ports, used or not. */
+	bool no_sata = is(l, CFG_VM_MACHINE, "q35") && !uses_bus(l, "ahci");
 
 	/* An HPET is emulated in user space and only tempts the guest's clock; merging and core dumps of guest memory are noise. */
 	add(l, "-machine");
-	add(l, "%s%s,mem-merge=off,dump-guest-core=off%s", config_str(l->c, CFG_VM_MACHINE),
+	add(l, "%s%s%s,mem-merge=off,dump-guest-core=off%s", config_str(l->c, CFG_VM_MACHINE), no_sata ? ",sata=off" : "",
 	    qemu_has(l->q, QF_HPET_PROPERTY) ? ",hpet=off" : "", uefi ? ",pflash0=ovmf-code,pflash1=ovmf-vars" : "");
 	if (qemu_has(l->q, QF_NO_HPET_OPTION))
 		add(l, "-no-hpet");
@@ -240,6 +247,16 @@ static void add_disk(struct line *l, const struct disk *d)
 	}
 }
 
+static void add_cmdline(struct line *l)
+{
+	const char *text = l->p->cmdline[0] ? l->p->cmdline : DEFAULT_CMDLINE;
+	bool console = config_bool(l->c, CFG_VM_CONSOLE);
+
+	add(l, "-append");
+	add(l, "%s%s%s%s", text, is(l, CFG_GUEST_IDLE, "poll") ? " idle=poll" : "", console ? " bifocal.console=1" : "",
+	    console && !strstr(text, "console=ttyS0") ? " console=ttyS0" : "");
+}
+
 /* The shipped image is never written: what the guest changes goes to a temporary overlay that QEMU unlinks at once. */
 static void add_boot(struct line *l)
 {
@@ -248,10 +265,7 @@ static void add_boot(struct line *l)
 		add(l, "%s", l->p->kernel);
 		add(l, "-initrd");
 		add(l, "%s", l->p->initrd);
-		add(l, "-append");
-		add(l, "%s%s%s", l->p->cmdline[0] ? l->p->cmdline : DEFAULT_CMDLINE,
-		    is(l, CFG_GUEST_IDLE, "poll") ? " idle=poll" : "",
-		    config_bool(l->c, CFG_VM_CONSOLE) ? " bifocal.console=1 console=ttyS0" : "");
+		add_cmdline(l);
 		return;
 	}
 	add(l, "-boot");
