@@ -6,9 +6,10 @@
  * The sandbox (sandbox.h inside this room): text chunks only; base library less load, dofile, loadfile,
  * collectgarbage's knobs, print; string less dump and with patterns under a step budget; table, math, utf8; coroutine;
  * `require` knows only "bifocal.probe" and "bifocal.*". Memory is capped; each call has an instruction budget whose end pcall,
- * coroutines and metamethods cannot swallow; __gc is refused. A fault ends in an error with file and line.
+ * coroutines and metamethods cannot swallow; __gc and __mode are refused. A fault ends in an error with file and line.
  *
- * Functions return 0 or -1 with err (code ERR_PLUGIN or ERR_LIMIT, text "cpu.lua:12: …").
+ * Functions return 0 or -1 with err (code ERR_PLUGIN or ERR_LIMIT, text "cpu.lua:12: …"; ERR_USAGE for
+ * an option's value, ERR_NOT_FOUND for a requirement).
  * After a fault in a call the probe is quarantined: further calls return -1 at once.
  */
 #ifndef BIFOCAL_LUA_PROBE_H
@@ -27,7 +28,9 @@ enum {
 	PROBE_MEMORY_MAX = 16 << 20,       /* bytes of Lua heap: a few parsed /proc files, not a database */
 	PROBE_SOURCE_MAX = 512 << 10,      /* fits a message with room to spare */
 	PROBE_READ_MAX = 1 << 20,          /* bytes of one file that ctx:read gives */
+	PROBE_BLOCK_MAX = 2 << 20,         /* bytes of one string or table: bounds what a single operation can take */
 	PROBE_BUDGET = 2000000,            /* VM instructions a call: some 10 ms */
+	PROBE_CPU_MS = 100,                /* CPU time of a call, for instructions slower than their count; emulation is slow */
 	PROBE_METRICS_MAX = 256,
 	PROBE_OPTIONS_MAX = 64,
 };
@@ -43,7 +46,9 @@ struct probe_metric {
 };
 
 struct probe_option {
-	const char *name, *type, *def, *help;
+	const char *name, *type, *help;
+	const char *def;                   /* as text; NULL if there is none */
+	const char *const *values;         /* of an enum; NULL-terminated, else empty */
 };
 
 struct probe_info {
@@ -67,6 +72,11 @@ struct probe_thread {
 	const char *name;
 };
 
+/* "counter" …; "unknown" for a number that is no kind. */
+const char *metric_kind_name(enum metric_kind kind);
+/* All units a metric can have; NULL-terminated. */
+const char *const *metric_unit_names(void);
+
 struct probe;
 
 /* What a probe may reach. Any member may be NULL: then the call gives an error that says so. */
@@ -76,8 +86,10 @@ struct probe_env {
 	void (*emit)(void *ctx, struct probe *p, const struct probe_metric *metric, const char *dims, double value);
 	/* Raw TSC of this side; ctx:now() gives it as an integer. */
 	uint64_t (*now)(void *ctx);
+	/* CLOCK_MONOTONIC in ns for ctx:clock(); NULL: the system's own. */
+	uint64_t (*clock)(void *ctx);
 	void (*log)(void *ctx, struct probe *p, enum log_level level, const char *line);
-	/* Prefix for every path that read, lines, glob and requires open: "" or a made-up root for tests. */
+	/* Prefix for every path that read, lines, glob and requires open: "" or a made-up root for tests. Copied. */
 	const char *root;
 	/* Host only: QEMU's pid (0: none) and threads by role, filled into `out`; returns how many there are. */
 	int (*vm_pid)(void *ctx);
