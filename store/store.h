@@ -4,7 +4,8 @@
  *
  *   table    key                                value
  *   meta     text                               text: "scheme" = STORE_SCHEME, "created", "version"
- *   run      run u64                            status u8, created (CLOCK_REALTIME ns) u64, study u64
+ *   run      run u64                            status u8, created (CLOCK_REALTIME ns) u64, study u64, and who
+ *                                               writes it: pid u32, its start time u64, boot id 16 bytes
  *   attr     run u64, dotted key                text; everything that is one word or one page about a run:
  *                                               config.disk.bus, workload.bs, prov.qemu.version, lost.io_record …
  *   io       run u64, chunk u32                 value block: packed I/O records (common/iorec.h)
@@ -14,16 +15,19 @@
  *   epoch    run u64, epoch u32                 offset interval and its span (struct store_epoch)
  *   peer     instance 16 bytes, port u8         highest sequence number committed, u64
  *
- * A value block is: encoding u8 (0 plain, 1 zstd), plain length u32, CRC32C of the plain bytes u32,
- * bytes. What a block's bytes mean is decoded by common/, from memory that is checked for
- * length and checksum first: a damaged database gives ERR_CORRUPT, never a crash.
+ * A value block is: encoding u8 (0 plain, 1 zstd), plain length u32, CRC32C u32, bytes. Every other value
+ * ends with a CRC32C u32. The checksum covers the key too. What a block's bytes mean is decoded by common/, from
+ * memory that is checked for length and checksum first, and the file's own pages are looked at before LMDB
+ * maps them (store_pages.c): a damaged database gives ERR_CORRUPT, never a crash.
  *
  * Writes are gathered in a batch (memory) and committed in one synced transaction: all of it is there
  * afterwards or none. The map grows by itself; the batch is replayed when it had to. When the
  * disk is full the commit fails with ERR_NO_SPACE, the batch is still in memory, and what was committed
  * before is untouched.
  *
- * One process may write at a time (LMDB's own lock); readers never wait and see the last commit.
+ * One process may write at a time (LMDB's own lock); readers never wait and see the last commit. A process
+ * opens a database once, and uses it from one thread at a time; a child after fork(2) opens its own.
+ * Reading callbacks may read on, but not write.
  * Only this room includes lmdb.h.
  */
 #ifndef BIFOCAL_STORE_STORE_H
@@ -38,7 +42,12 @@
 #include "common/message.h"
 #include "common/samples.h"
 
-enum { STORE_SCHEME = 1, STORE_KEY_MAX = 480, STORE_TEXT_MAX = 1 << 20 };
+enum {
+	STORE_SCHEME = 1,
+	STORE_KEY_MAX = 480,          /* LMDB's keys end at 511 bytes */
+	STORE_TEXT_MAX = 1 << 20,
+	STORE_CLOCK_CHUNK = 16384,    /* clock samples in one chunk, at most */
+};
 
 enum run_status { RUN_RUNNING = 0, RUN_COMPLETE = 1, RUN_PARTIAL = 2, RUN_FAILED = 3 };
 const char *run_status_name(enum run_status s);   /* "running" "complete" "partial" "failed" */
@@ -137,7 +146,8 @@ int store_io_bytes(struct store *s, uint64_t run, uint64_t *bytes, struct error 
 struct store_check {
 	uint64_t runs, values, bytes, damaged;
 };
-/* Reads every value and verifies every checksum and shape. Calls `damaged` (may be NULL) with a line for each fault. */
+/* Reads every value and verifies every checksum and shape. Calls `damaged` (may be NULL) with a line for each fault.
+ * Returns 0 when all could be read: out->damaged says how it went. */
 int store_check(struct store *s, struct store_check *out, void (*damaged)(void *ctx, const char *line), void *ctx, struct error *err);
 
 #endif
