@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "common/tsc.h"
@@ -93,6 +94,18 @@ static void on_probe_load(struct agent *a, struct channel *ch, const struct msg_
 		log_error("probe: %s", err.text);
 }
 
+/* In the agent's first millisecond its own clock has no length to be measured over. */
+static uint64_t own_tsc_hz(const struct agent *a)
+{
+	const struct timespec wait = { .tv_nsec = 2000000 };
+	uint64_t hz = greet_tsc_hz(&a->greet);
+
+	if (hz)
+		return hz;
+	nanosleep(&wait, NULL);
+	return greet_tsc_hz(&a->greet);
+}
+
 static int read_request(const struct agent *a, const struct msg_run_prepare *m, char *disk, size_t cap, struct run_request *q, struct error *err)
 {
 	if (workload_parse(&q->w, (const char *)m->workload.p, m->workload.len, err))
@@ -101,7 +114,7 @@ static int read_request(const struct agent *a, const struct msg_run_prepare *m, 
 		return error_set(err, ERR_LIMIT, "run %" PRIu64 ": a disk's name has at most %zu bytes", m->run, cap - 1);
 	q->id = m->run;
 	q->seed = m->seed;
-	q->hz = m->tsc_hz ? m->tsc_hz : greet_tsc_hz(&a->greet);
+	q->hz = m->tsc_hz ? m->tsc_hz : own_tsc_hz(a);
 	q->disk = span_text(m->disk, disk, cap);
 	q->destructive = m->destructive == 1;
 	return 0;
