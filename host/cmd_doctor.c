@@ -215,12 +215,10 @@ static void check_tsc(struct report *r)
 
 static void check_firmware(struct report *r)
 {
-	struct config c = *r->config;
 	struct vm_paths paths = { 0 };
 	struct error err = { 0 };
 
-	config_set(&c, "vm.boot", "uefi", NULL);
-	if (image_find(&c, &paths, &err) == 0)
+	if (image_firmware(&paths, &err) == 0)
 		add(r, "firmware", OK, "vm.boot=uefi: %s", paths.ovmf_code);
 	else
 		add_error(r, "firmware", &err)->status = NOTE;

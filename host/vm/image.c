@@ -93,7 +93,7 @@ static int check_version(const char *dir, struct error *err)
 
 /* ---- the firmware ---- */
 
-static int find_firmware(struct vm_paths *p, struct error *err)
+int image_firmware(struct vm_paths *p, struct error *err)
 {
 	for (size_t i = 0; i < sizeof(firmware) / sizeof(firmware[0]); i++) {
 		if (access(firmware[i].code, R_OK) || access(firmware[i].vars, R_OK))
@@ -122,7 +122,7 @@ int image_find(const struct config *c, struct vm_paths *p, struct error *err)
 	}
 	if (check_version(dir, err))
 		return -1;
-	return strcmp(boot(c), "uefi") == 0 ? find_firmware(p, err) : 0;
+	return strcmp(boot(c), "uefi") == 0 ? image_firmware(p, err) : 0;
 }
 
 static int copy_file(const char *from, const char *to, struct error *err)
