@@ -117,6 +117,8 @@ char **path_plugin_dirs(struct error *err)
 		return NULL;
 	}
 	size_t n = 0;
+	autofree char *user = user_dir(err);
+	autofree char *data = path_data_dir(err);
 	if (!(list[n++] = copy("./plugins", err)))
 		goto fail;
 	for (const char *p = extra; p && *p;) {
@@ -127,8 +129,6 @@ char **path_plugin_dirs(struct error *err)
 		}
 		p += len + (p[len] == ':');
 	}
-	autofree char *user = user_dir(err);
-	autofree char *data = path_data_dir(err);
 	if (!user || !(list[n++] = path_join(user, "plugins", err)))
 		goto fail;
 	if (!data || !(list[n++] = path_join(data, "plugins", err)))
