@@ -116,6 +116,8 @@ static bool may_grow(struct sandbox *sb, size_t by, size_t to)
 	if (sb->running && !sandbox_spend(sb, ALLOCATION_STEPS + to / SANDBOX_BYTES_PER_STEP))
 		return false;
 	bool fits = to <= sb->limits.block && by <= sb->limits.memory - sb->used && !refused_for_test(sb);
+	if (!fits && sb->running)
+		note_where(sb, sb->running);
 	if (!fits && sb->refused)
 		end_sandbox(sb, SANDBOX_MEMORY);
 	sb->refused = !fits;
@@ -169,7 +171,7 @@ static int explain_end(const struct sandbox *sb, const char *where, struct error
 		return error_set(err, ERR_LIMIT, "%sCPU time of %llu ms spent; do less in one call", where,
 				 (unsigned long long)(sb->limits.cpu_ns / 1000000));
 	default:
-		return error_set(err, ERR_LIMIT, "%sout of memory: a probe has %zu bytes, and one string or table %zu",
+		return error_set(err, ERR_LIMIT, "%sout of memory: a probe has %zu bytes, and one string, table or stack of calls %zu",
 				 where, sb->limits.memory, sb->limits.block);
 	}
 }
@@ -195,6 +197,7 @@ int sandbox_call(struct sandbox *sb, lua_CFunction fn, void *arg, const char *ch
 	sb->cpu_start = thread_cpu_ns();
 	sb->checked = tsc_read();
 	sb->refused = false;
+	sb->where[0] = 0;
 	sb->running = L;
 	/* None of these allocates: light functions and light userdata on the stack's reserve. */
 	lua_settop(L, 0);

@@ -45,7 +45,7 @@ struct sandbox {
 	uint64_t cpu_start;
 	bool refused;              /* the last growth was, and Lua may collect and try again */
 	enum sandbox_end end;
-	char where[96];            /* "cpu.lua:12: " of its end */
+	char where[96];            /* "cpu.lua:12: " of its end, or of the last growth refused */
 };
 
 /* The libraries are open afterwards. On failure the sandbox needs no sandbox_close(). */
