@@ -11,7 +11,7 @@
 enum {
 	/* Chunks that may be skipped in one step: far more than any ring drops at once, and no index that only a liar sends. */
 	INDEX_JUMP_MAX = 1 << 16,
-	/* Room in the batch for one message of the largest size. */
+	/* A peer that sends nothing but nonsense must not fill the terminal. */
 	MESSAGES_BAD_LOGGED = 5,
 };
 
@@ -21,6 +21,7 @@ struct intake {
 	struct link *link;
 	bool dirty[LINK_PORTS];        /* the batch holds data of this port */
 	uint64_t delivered[LINK_PORTS];/* highest sequence number handled */
+	struct id16 peer[LINK_PORTS];  /* and whose it is */
 	uint64_t dirty_since, last_ns; /* monotonic */
 	uint64_t bytes, bytes_max;
 	struct intake_run now, late;
@@ -120,8 +121,15 @@ bool loss_any(const struct loss *loss)
 
 /* ---- acknowledgements ---- */
 
+static bool same_peer(const struct intake *in, enum link_port port)
+{
+	struct id16 now = link_peer(in->link, port);
+	return !memcmp(&now, &in->peer[port], sizeof(now));
+}
+
 static void mark_dirty(struct intake *in, enum link_port port)
 {
+	in->peer[port] = link_peer(in->link, port);
 	if (!in->dirty[LINK_CONTROL] && !in->dirty[LINK_DATA])
 		in->dirty_since = monotonic_ns();
 	in->dirty[port] = true;
@@ -148,11 +156,9 @@ static int put_counts(struct intake *in, const struct intake_run *r, struct erro
 
 static int put_delivered(struct intake *in, struct error *err)
 {
-	for (int p = 0; p < LINK_PORTS; p++) {
-		struct id16 peer = in->dirty[p] ? link_peer(in->link, (enum link_port)p) : (struct id16){ 0 };
-		if (in->dirty[p] && put_peer_seq(in->batch, &peer, (uint8_t)p, in->delivered[p], err))
+	for (int p = 0; p < LINK_PORTS; p++)
+		if (in->dirty[p] && put_peer_seq(in->batch, &in->peer[p], (uint8_t)p, in->delivered[p], err))
 			return -1;
-	}
 	return 0;
 }
 
@@ -174,7 +180,8 @@ int intake_commit(struct intake *in, struct error *err)
 		return -1;
 	}
 	for (int p = 0; p < LINK_PORTS; p++) {
-		if (in->dirty[p])
+		/* To another than sent it, the number would say something else. */
+		if (in->dirty[p] && same_peer(in, (enum link_port)p))
 			link_ack(in->link, (enum link_port)p, in->delivered[p]);
 		in->dirty[p] = false;
 	}
