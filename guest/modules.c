@@ -72,7 +72,8 @@ static int load(const char *path)
 	if (fd < 0)
 		return -1;
 	long r = syscall(SYS_finit_module, fd, "", flags);
-	return r == 0 || errno == EEXIST ? 0 : -1;
+	/* ENODEV and EOPNOTSUPP are how a driver says that this machine has no use for it. */
+	return r == 0 || errno == EEXIST || errno == ENODEV || errno == EOPNOTSUPP ? 0 : -1;
 }
 
 static bool load_line(const char *root, char *line, struct error *err)
