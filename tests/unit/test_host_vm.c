@@ -216,6 +216,7 @@ static void test_threads(void **state)
 static void check_disk(struct config *c)
 {
 	struct error err = { 0 };
+	struct stat st;
 	char *out = NULL;
 	struct vm *v = start(c);
 
@@ -224,6 +225,9 @@ static void check_disk(struct config *c)
 	if (strcmp(config_str(c, CFG_DISK_BACKEND), "file") == 0)
 		assert_holds(out, "\"node-name\":\"scratch-file\"");
 	free(out);
+	/* Not a word of warning or deprecation. */
+	assert_int_equal(stat(vm_paths(v)->qemu_log, &st), 0);
+	assert_int_equal(st.st_size, 0);
 	assert_int_equal(vm_stop(v, 5000, &err), 0);
 	vm_free(v);
 	assert_nothing_left();
@@ -324,8 +328,8 @@ static void test_collector_killed(void **state)
 		pause();
 	}
 	assert_int_equal(read(fds[0], &qemu, sizeof(qemu)), sizeof(qemu));
-	assert_int_equal(vm_sweep(), 0);                /* alive: not touched */
-	assert_int_equal(count_entries(runs), 1);
+	vm_sweep();
+	assert_int_equal(count_entries(runs), 1);       /* alive: not touched */
 	kill(collector, SIGKILL);
 	waitpid(collector, NULL, 0);
 	for (int i = 0; i < 500 && kill(qemu, 0) == 0; i++) {
@@ -341,7 +345,7 @@ static void test_collector_killed(void **state)
 		usleep(10000);
 		assert_int_not_equal(i, 499);
 	}
-	assert_int_equal(vm_sweep(), 1);
+	assert_true(vm_sweep() >= 1);                   /* /var/tmp may hold other people's */
 	assert_int_equal(count_entries(runs), 0);
 	close(fds[0]);
 	close(fds[1]);
