@@ -54,6 +54,7 @@ struct mine_run {
 	 * load the response time, from the instant the request was due (else NULL). */
 	uint64_t *at, *latency, *response;
 	size_t n;
+	size_t n_both;               /* reads and writes together, where they are two series */
 	/* Ramp requests: ns before counting began. */
 	uint64_t *ramp_before, *ramp_latency;
 	size_t n_ramp;

@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/tsc.h"
+#include "mine/emit.h"
 #include "mine/query.h"
 
 enum {
@@ -33,6 +34,9 @@ static int take_attr(void *ctx, const char *key, const char *text)
 	struct attr *at = &r->attr[r->n_attr];
 	at->key = strdup(key);
 	at->text = strdup(text);
+	/* What comes from a guest goes to charts, HTML and terminals. */
+	if (at->text)
+		text_clean(at->text);
 	r->n_attr++;
 	return at->key && at->text ? 0 : 1;
 }
@@ -293,6 +297,7 @@ static int settle_sides(struct mine_run out[2], size_t *n_out, struct store *s, 
 	out[1].hz = out[0].hz;
 	out[1].seconds = out[0].seconds;
 	out[1].ramp_seconds = out[0].ramp_seconds;
+	out[0].n_both = out[1].n_both = out[0].n + out[1].n;
 	*n_out = 1;
 	if (!has_any(&out[1])) {
 		run_fini(&out[1]);

@@ -229,13 +229,13 @@ struct estimate estimate_ratio(struct estimate a, struct estimate b)
 size_t stats_warmup(const uint64_t *value, size_t n)
 {
 	size_t batches = n / 5, best = 0;
-	if (batches < 4)
+	if (batches < 10)
 		return 0;
-	double sum = 0, squares = 0, least = INFINITY;
+	double sum = 0, squares = 0, least = INFINITY, rest = 0;
 	for (size_t d = batches; d-- > 0;) {
 		double mean = 0;
 		for (size_t i = 0; i < 5; i++)
-			mean += (double)value[d * 5 + i] / 5;
+			mean += log(fmax(1, (double)value[d * 5 + i])) / 5;
 		sum += mean;
 		squares += mean * mean;
 		double k = (double)(batches - d);
@@ -244,7 +244,11 @@ size_t stats_warmup(const uint64_t *value, size_t n)
 		if (batches - d >= 5 && mser <= least) {
 			least = mser;
 			best = d;
+			rest = sum / k;
 		}
 	}
+	double cut = best ? (sum - rest * (double)(batches - best)) / (double)best : rest;
+	if (fabs(cut - rest) < log(1.05))
+		return 0;
 	return best > batches / 2 ? n : best * 5;
 }

@@ -82,8 +82,8 @@ const char *stats_method(const struct stats *s, char *dst, size_t cap);
  * (MOVER: Donner and Zou, Statistical Methods in Medical Research 21, 2012). */
 struct estimate estimate_ratio(struct estimate a, struct estimate b);
 
-/* MSER-5 (White 1997): how many of the first values belong to a warm-up, a multiple of 5, at most half of
- * them; n where it finds the series not settled by then. */
+/* MSER-5 (White 1997), over logarithms since latencies are heavy-tailed: how many of the first values belong to a
+ * warm-up, a multiple of 5; 0 also where they differ from the rest by less than 5 %; n where more than half would have to go. */
 size_t stats_warmup(const uint64_t *value, size_t n);
 
 #endif

@@ -20,6 +20,36 @@ static double last_nine(const struct stats *s)
 	return x >= 1 ? floor(x) : x;
 }
 
+static int by_value(const void *pa, const void *pb)
+{
+	double a = *(const double *)pa, b = *(const double *)pb;
+	return a < b ? -1 : a > b;
+}
+
+/* Quantiles rise with q, so limits of theirs that do not are noise: sorting them only brings them nearer to
+ * the truth (Chernozhukov, Fernández-Val and Galichon, Biometrika 96, 2009). */
+static int rearrange(struct curve *c)
+{
+	autofree double *lo = calloc(2 * c->n, sizeof(*lo));
+	if (!lo)
+		return -1;
+	double *hi = lo + c->n;
+	size_t n = 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->p[i].at.supported) {
+			lo[n] = c->p[i].at.lo;
+			hi[n++] = c->p[i].at.hi;
+		}
+	qsort(lo, n, sizeof(*lo), by_value);
+	qsort(hi, n, sizeof(*hi), by_value);
+	for (size_t i = c->n; i-- > 0;)
+		if (c->p[i].at.supported) {
+			c->p[i].at.lo = lo[--n];
+			c->p[i].at.hi = hi[n];
+		}
+	return 0;
+}
+
 int curve_init(struct curve *c, const struct series_look *look, const struct stats *s, struct error *err)
 {
 	*c = (struct curve){ .look = *look, .end = last_nine(s) };
@@ -31,7 +61,10 @@ int curve_init(struct curve *c, const struct series_look *look, const struct sta
 		double x = i + 1 < c->n ? (double)i / POINTS_PER_NINE : c->end;
 		c->p[i] = (struct curve_point){ .x = x, .at = stats_quantile(s, 1 - pow(10, -x)) };
 	}
-	return 0;
+	if (!rearrange(c))
+		return 0;
+	curve_fini(c);
+	return error_set(err, ERR_LIMIT, "no memory for a curve");
 }
 
 void curve_fini(struct curve *c)

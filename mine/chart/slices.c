@@ -125,16 +125,28 @@ end:
 	return rc;
 }
 
-static void find_warmup(struct timeline *t, const struct group *g)
+static int by_value(const void *pa, const void *pb)
 {
+	double a = *(const double *)pa, b = *(const double *)pb;
+	return a < b ? -1 : a > b;
+}
+
+/* The median over the repeats: one odd repeat is no warm-up of the configuration. */
+static int find_warmup(struct timeline *t, const struct group *g)
+{
+	autofree double *cut = calloc(g->runs, sizeof(*cut));
+	if (!cut)
+		return -1;
 	for (size_t i = 0; i < g->runs; i++) {
 		const struct mine_run *r = g->run[i];
-		size_t cut = stats_warmup(r->latency, r->n);
-		if (cut == r->n && cut)
-			t->unsettled = true;
-		else if (cut)
-			t->warmup = fmax(t->warmup, (double)r->at[cut] / 1e9);
+		size_t n = stats_warmup(r->latency, r->n);
+		cut[i] = n == r->n && n ? INFINITY : n ? (double)r->at[n] / 1e9 : 0;
 	}
+	qsort(cut, g->runs, sizeof(*cut), by_value);
+	double middle = cut[(g->runs - 1) / 2];
+	t->unsettled = isinf(middle);
+	t->warmup = t->unsettled ? 0 : middle;
+	return 0;
 }
 
 int timeline_init(struct timeline *t, const struct series_look *look, const struct group *g, double width, struct error *err)
@@ -144,8 +156,7 @@ int timeline_init(struct timeline *t, const struct series_look *look, const stru
 	t->from = -ceil(longest_ramp(g) / width - 1e-9) * width;
 	double slices = ceil((t->to - t->from) / width - 1e-9);
 	t->slices = slices < 1 ? 1 : slices > SLICES_MAX ? SLICES_MAX : (size_t)slices;
-	find_warmup(t, g);
-	if (slice_runs(t, g->run, g->runs, &t->pooled))
+	if (find_warmup(t, g) || slice_runs(t, g->run, g->runs, &t->pooled))
 		goto no_memory;
 	if (g->runs < 2)
 		return 0;

@@ -171,7 +171,7 @@ struct canvas *timeline_draw(const struct chart_look *look, const struct timelin
 {
 	struct grid g = { .columns = n > 1 && look->width >= CHART_NARROW ? 2 : 1 };
 	g.rows = (n + g.columns - 1) / g.columns;
-	g.panel_h = n == 1 ? 240 : 130;
+	g.panel_h = n == 1 ? 240 : g.columns == 1 ? 96 : 130;
 	struct frame f = { 0 };
 	double height = AXIS_NAME + (double)g.rows * (g.panel_h + HEADING + AXIS + GAP_Y) - GAP_Y + 18;
 	if (frame_open(&f, look, height, err))

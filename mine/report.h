@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* report.html: one file that needs no other, for screens of any width and for paper. */
+#ifndef BIFOCAL_MINE_REPORT_H
+#define BIFOCAL_MINE_REPORT_H
+
+#include <stdio.h>
+
+#include "mine/analysis.h"
+#include "mine/draw.h"
+
+/* Writes the whole page. `drawn` has one entry an item of the template; those of charts are filled. */
+int report_write(FILE *f, const struct analysis *a, const struct drawn *drawn, struct error *err);
+/* stats.json: every figure of the report, in base units. */
+int report_write_json(FILE *f, const struct analysis *a, struct error *err);
+
+/* The sections, report_parts.c. */
+void report_table(FILE *f, const struct analysis *a, const struct item *item);
+int report_compare(FILE *f, const struct analysis *a, const struct item *item, struct error *err);
+void report_cpu(FILE *f, const struct analysis *a);
+void report_clock(FILE *f, const struct analysis *a);
+void report_loss(FILE *f, const struct analysis *a);
+void report_provenance(FILE *f, const struct analysis *a);
+/* "This takes 2.5 times as long as that": the comparison in one sentence a pair, for the top of the page. */
+int report_findings(FILE *f, const struct analysis *a, struct error *err);
+/* A configuration's name with its colour and marker. */
+void report_label(FILE *f, const struct series_look *look);
+
+extern const char report_style[];
+
+#endif
