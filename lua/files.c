@@ -71,22 +71,24 @@ static int check_path(const char *path, struct error *err)
 	return 0;
 }
 
-/* Opens beneath root/proc or root/sys. `path` has passed check_path(). */
+/* Opens root/proc or root/sys, or what lies beneath. `path` has passed check_path(), or is the start of one that has. */
 static int open_beneath(const struct files *f, const char *path, int flags)
 {
 	char top[sizeof(f->root) + 8];
-	const char *rest = strchr(path + 1, '/');
+	const char *rest = strchrnul(path + 1, '/');
 	snprintf(top, sizeof(top), "%s%.*s", f->root, (int)(rest - path), path);
+	if (!*rest)
+		return open(top, flags | O_CLOEXEC);
 	autoclose int dir = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -1;
 	struct open_how how = {
-		.flags = (unsigned)(flags | O_CLOEXEC | O_NONBLOCK),     /* trace_pipe and the like must not block */
+		.flags = (unsigned)(flags | O_CLOEXEC),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, dir, rest + 1, &how, sizeof(how));
 	if (fd < 0 && errno == ENOSYS)
-		fd = openat(dir, rest + 1, flags | O_CLOEXEC | O_NONBLOCK);
+		fd = openat(dir, rest + 1, flags | O_CLOEXEC);
 	return (int)fd;
 }
 
@@ -107,7 +109,8 @@ int files_read(struct files *f, const char *path, size_t max, struct error *err)
 	f->len = 0;
 	if (check_path(path, err) < 0)
 		return -1;
-	autoclose int fd = open_beneath(f, path, O_RDONLY);
+	/* trace_pipe and the like must not block. */
+	autoclose int fd = open_beneath(f, path, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return error_sys(err, errno, "%s", path);
 	for (;;) {
