@@ -28,6 +28,7 @@
 #include "host/vm/qemu.h"
 #include "host/vm/rundir.h"
 #include "host/vm/scratch.h"
+#include "store/store.h"
 
 enum status { OK, NOTE, MISSING };
 
@@ -121,7 +122,9 @@ static void check_place(struct report *r)
 		return;
 	}
 	statvfs(dir.path, &fs);
-	format_size((uint64_t)fs.f_bavail * fs.f_frsize >> 20 << 20, room, sizeof(room));
+	uint64_t bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	int unit = bytes >> 30 ? 30 : 20;     /* whole GiB, or whole MiB */
+	format_size(bytes >> unit << unit, room, sizeof(room));
 	add(r, "place", OK, "run directories and scratch disks go to %.*s: %s free%s", (int)(strrchr(dir.path, '/') - dir.path), dir.path,
 	    room, need.direct ? ", O_DIRECT works" : "")->needed = true;
 	rundir_remove(&dir);
@@ -145,10 +148,18 @@ static void check_database(struct report *r, const char *option)
 		return;
 	}
 	existing_parent(parent);
-	struct check *c = access(parent, W_OK) == 0 ? add(r, "database", OK, "%s", path) :
-			  add(r, "database", MISSING, "%s: cannot write in %s: %s", path, parent, strerror(errno));
+	/* One that is there must open: it may be a newer version's, or damaged. */
+	struct store *s = strcmp(parent, path) ? NULL : store_open(path, STORE_READ, &err);
+	store_close(s);
+	struct check *c;
+	if (err.code)
+		c = add_error(r, "database", &err);
+	else if (access(parent, W_OK) == 0)
+		c = add(r, "database", OK, "%s", path);
+	else
+		c = add(r, "database", MISSING, "%s: cannot write in %s: %s", path, parent, strerror(errno));
 	c->needed = true;
-	if (c->status == MISSING)
+	if (c->status == MISSING && !c->remedy[0])
 		remedy(c, "name another place with --db PATH or $BIFOCAL_DB");
 }
 
@@ -164,8 +175,7 @@ static void check_accel(struct report *r)
 	r->kvm = choice.kvm;
 	struct check *c = add(r, "accelerator", choice.kvm ? OK : NOTE, "%s", choice.why);
 	if (!choice.kvm)
-		remedy(c, "software emulation works everywhere, but what it measures is mostly itself; for this node's own figures enable "
-			  "virtualisation in its firmware (or nested virtualisation in its host)");
+		remedy(c, "runs work, yet what they show is mostly the emulator; this node's own figures take KVM");
 }
 
 /* ---- what makes a run better ---- */

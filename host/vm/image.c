@@ -28,21 +28,31 @@ static const char *boot(const struct config *c)
 
 /* ---- the image ---- */
 
+static int no_image(const char *path, struct error *err)
+{
+	return error_set(err, ERR_NOT_FOUND, "%s: the image is not there; run `make image`, or name its directory with vm.image=DIR", path);
+}
+
 int image_dir(const struct config *c, char *dir, size_t cap, struct error *err)
 {
 	const char *asked = config_str(c, CFG_VM_IMAGE);
 	autofree char *data = NULL;
 	autofree char *path = NULL;
+	autofree char *real = NULL;
 
-	if (strcmp(asked, "auto")) {
-		if (!(path = realpath(asked, NULL)))
-			return error_sys(err, errno, "vm.image=%s", asked);
-	} else if (!(data = path_data_dir(err)) || !(path = path_join(data, "image", err))) {
-		return -1;
+	if (strcmp(asked, "auto") == 0) {
+		if (!(data = path_data_dir(err)) || !(path = path_join(data, "image", err)))
+			return -1;
+		asked = path;
 	}
-	int n = snprintf(dir, cap, "%s", path);
+	real = realpath(asked, NULL);
+	if (!real && errno == ENOENT)
+		return no_image(asked, err);
+	if (!real)
+		return error_sys(err, errno, "%s", asked);
+	int n = snprintf(dir, cap, "%s", real);
 	if (n < 0 || (size_t)n >= cap)
-		return error_set(err, ERR_LIMIT, "vm.image: path of %zu bytes, too long", strlen(path));
+		return error_set(err, ERR_LIMIT, "vm.image: path of %zu bytes, too long", strlen(real));
 	return 0;
 }
 
@@ -54,9 +64,7 @@ static int need_file(const char *dir, const char *name, char *path, size_t cap, 
 		return error_set(err, ERR_LIMIT, "%s/%s: path too long", dir, name);
 	if (access(path, R_OK) == 0)
 		return 0;
-	if (errno == ENOENT)
-		return error_set(err, ERR_NOT_FOUND, "%s: the image is not there; run `make image`, or name its directory with vm.image=DIR", path);
-	return error_sys(err, errno, "%s", path);
+	return errno == ENOENT ? no_image(path, err) : error_sys(err, errno, "%s", path);
 }
 
 /* The file's first line without its blanks at the end; "" when there is none. */

@@ -48,8 +48,8 @@ struct script {
 	bool vanish_in_window;
 	bool refuse_prepare;
 	bool bad_probe;                /* quarantines every probe */
-	int garbage_chunk;             /* this chunk's records are noise; -1: none */
-	int skip_chunk;                /* its index is never sent */
+	unsigned garbage_chunk;        /* the records of this chunk, counted from 1, are noise; 0: of none */
+	unsigned skip_chunk;           /* this one, counted from 1, is never sent */
 	bool foreign_run;              /* every chunk is sent a second time, for a run that is nobody's */
 	bool outside;                  /* the window given is shorter than the records' span */
 	unsigned no_memory;            /* records dropped, as RUN_DONE tells it */
@@ -109,7 +109,7 @@ static inline void sg_send_chunk(struct sguest *g, unsigned index, uint64_t run)
 	}
 	wbuf_heap(&w, IOREC_CHUNK_BYTES);
 	iorec_pack(&w, r, n);
-	if ((int)index == g->script.garbage_chunk)
+	if (index + 1 == g->script.garbage_chunk)
 		memset(w.p, 0xee, w.len);
 	struct msg_io_chunk m = { .run = run, .index = index, .records = { w.p, w.len } };
 	assert_int_equal(channel_send_io_chunk(g->ch[g->script.one_port ? CONTROL : DATA], &m, CHANNEL_DROP_OLDEST, NULL), 0);
@@ -123,7 +123,7 @@ static inline void sg_drain_step(struct sguest *g)
 		return;
 	unsigned last = sg_chunks(g) - (g->script.hold_drained ? 1 : 0);
 	if (g->sent < last) {
-		if ((int)g->sent != g->script.skip_chunk)
+		if (g->sent + 1 != g->script.skip_chunk)
 			sg_send_chunk(g, g->sent, g->run);
 		if (g->script.foreign_run)
 			sg_send_chunk(g, g->sent, g->run + 1000);
