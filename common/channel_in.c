@@ -181,6 +181,8 @@ static void on_ack(struct channel *ch, struct span payload)
 		ch->stats.wrong_messages++;
 		return;
 	}
+	if (m.seq < ring_base(&ch->ring))
+		return;                  /* said before */
 	channel_leave_ring(ch, m.seq);
 	ring_ack(&ch->ring, m.seq);
 	ch->sync.probe_ms = PROBE_MS;

@@ -260,10 +260,8 @@ static size_t oldest_frames(const struct ring *r)
 	return n;
 }
 
-int ring_ack(struct ring *r, uint64_t seq)
+void ring_ack(struct ring *r, uint64_t seq)
 {
-	if (seq >= r->next_seq)
-		return -1;
 	if (seq >= r->sent_gap.last)
 		r->sent_gap = (struct ring_gap){ 0 };
 	if (seq >= r->open_gap.last)
@@ -273,7 +271,6 @@ int ring_ack(struct ring *r, uint64_t seq)
 			free_oldest(r);
 	if (r->send_seq < ring_base(r))
 		r->send_seq = ring_base(r);
-	return 0;
 }
 
 uint64_t ring_rewind(struct ring *r, uint64_t have)

@@ -64,8 +64,8 @@ void ring_gap_encode(const struct ring *r, struct wbuf *w, uint64_t *seq);
 /* The next is on its way. */
 void ring_sent(struct ring *r);
 
-/* Frees whole messages up to `seq`. -1 when that many were never given out. */
-int ring_ack(struct ring *r, uint64_t seq);
+/* Frees whole messages up to `seq`, which is below next_seq. */
+void ring_ack(struct ring *r, uint64_t seq);
 /* Sends again what follows `have`. Returns how many frames (gaps among them) that repeats. */
 uint64_t ring_rewind(struct ring *r, uint64_t have);
 /* Renumbers all that waits so that it follows `have`; only before the first frame was sent. */
