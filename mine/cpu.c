@@ -6,17 +6,14 @@
 
 #include "common/tsc.h"
 
-/* One series while its samples pass by. */
+/* One counter while its samples pass by. */
 struct track {
 	uint32_t series;
-	char name[24];               /* thread role, or what the guest's metric tells */
-	bool counter;
-	double unit;                 /* of one in CPU nanoseconds (counter) or in CPUs (gauge) */
+	const char *name;            /* column that it belongs to */
+	double unit;                 /* of one, in ns */
 	bool seen;
 	uint64_t first_tsc, last_tsc;
-	double first, last;          /* counter */
-	double sum;                  /* gauge */
-	size_t n;
+	double first, last;
 };
 
 struct reader {
@@ -25,6 +22,25 @@ struct reader {
 	size_t n;
 	uint64_t from, to;           /* the counted window in this side's TSC */
 	bool no_memory;
+};
+
+/* The probe's counters, and the columns they are added up to. Its gauges say the same less exactly. */
+static const struct {
+	enum store_side side;
+	const char *metric, *dim, *value, *name;
+} columns[] = {
+	{ SIDE_HOST, "cpu.vmm_cpu", "role", "vcpu", "vCPU" },
+	{ SIDE_HOST, "cpu.vmm_cpu", "role", "iothread", "I/O thread" },
+	{ SIDE_HOST, "cpu.vmm_cpu", "role", "worker", "Workers" },
+	{ SIDE_HOST, "cpu.vmm_cpu", "role", "main", "Main loop" },
+	{ SIDE_GUEST, "cpu.time", "mode", "user", "User" },
+	{ SIDE_GUEST, "cpu.time", "mode", "nice", "User" },
+	{ SIDE_GUEST, "cpu.time", "mode", "system", "System" },
+	{ SIDE_GUEST, "cpu.time", "mode", "irq", "Interrupts" },
+	{ SIDE_GUEST, "cpu.time", "mode", "softirq", "Interrupts" },
+	{ SIDE_GUEST, "cpu.time", "mode", "idle", "Idle" },
+	{ SIDE_GUEST, "cpu.time", "mode", "iowait", "Idle" },
+	{ SIDE_GUEST, "cpu.time", "mode", "steal", "Steal" },
 };
 
 static double time_unit(const char *unit)
@@ -36,47 +52,33 @@ static double time_unit(const char *unit)
 	return 0;
 }
 
-/* The value of key in "cpu=0,role=vcpu". */
-static bool dimension(const char *dims, const char *key, char *dst, size_t cap)
+/* Whether "cpu=0,mode=user" has mode=user. */
+static bool has_dimension(const char *dims, const char *key, const char *value)
 {
-	size_t len = strlen(key);
+	size_t k = strlen(key), v = strlen(value);
 	for (const char *d = dims; *d;) {
 		size_t n = strcspn(d, ",");
-		if (n > len && strncmp(d, key, len) == 0 && d[len] == '=' && n - len - 1 < cap) {
-			memcpy(dst, d + len + 1, n - len - 1);
-			dst[n - len - 1] = '\0';
+		if (n == k + 1 + v && strncmp(d, key, k) == 0 && d[k] == '=' && strncmp(d + k + 1, value, v) == 0)
 			return true;
-		}
 		d += n;
 		d += *d == ',';
 	}
 	return false;
 }
 
-static bool name_track(struct track *t, enum store_side side, const char *metric, const char *dims)
+static const char *column_of(enum store_side side, const char *metric, const char *dims)
 {
-	if (side == SIDE_HOST)
-		return dimension(dims, "role", t->name, sizeof(t->name));
-	char mode[24];
-	const char *dot = strrchr(metric, '.');
-	const char *name = dimension(dims, "mode", mode, sizeof(mode)) ? mode : dot ? dot + 1 : metric;
-	if (strlen(name) >= sizeof(t->name))
-		return false;
-	strcpy(t->name, name);
-	return true;
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
+		if (columns[i].side == side && strcmp(columns[i].metric, metric) == 0 && has_dimension(dims, columns[i].dim, columns[i].value))
+			return columns[i].name;
+	return NULL;
 }
 
 static int take_series(void *ctx, uint32_t series, const char *metric, const char *dims, const char *kind, const char *unit)
 {
 	struct reader *r = ctx;
-	struct track t = { .series = series, .counter = strcmp(kind, "counter") == 0 };
-	if (strncmp(metric, "cpu.", 4) != 0 || !name_track(&t, r->side, metric, dims))
-		return 0;
-	if (t.counter)
-		t.unit = time_unit(unit);
-	else if (strcmp(kind, "gauge") == 0)
-		t.unit = strcmp(unit, "percent") == 0 ? 0.01 : strcmp(unit, "ratio") == 0 ? 1 : 0;
-	if (t.unit == 0)
+	struct track t = { .series = series, .name = column_of(r->side, metric, dims), .unit = time_unit(unit) };
+	if (!t.name || t.unit == 0 || strcmp(kind, "counter") != 0)
 		return 0;
 	struct track *grown = reallocarray(r->track, r->n + 1, sizeof(*grown));
 	r->no_memory = !grown;
@@ -110,19 +112,14 @@ static int take_samples(void *ctx, const struct sample *v, size_t n)
 		t->seen = true;
 		t->last_tsc = v[i].tsc;
 		t->last = v[i].value;
-		t->sum += v[i].value;
-		t->n++;
 	}
 	return 0;
 }
 
+/* CPUs kept busy between the first and the last sample within the window; negative where that cannot be told. */
 static double track_cpus(const struct track *t, uint64_t hz)
 {
-	if (!t->seen)
-		return -1;
-	if (!t->counter)
-		return t->sum / (double)t->n * t->unit;
-	double ns = tsc_to_ns(t->last_tsc - t->first_tsc, hz);
+	double ns = t->seen ? tsc_to_ns(t->last_tsc - t->first_tsc, hz) : 0;
 	return ns > 0 && t->last >= t->first ? (t->last - t->first) * t->unit / ns : -1;
 }
 
@@ -133,7 +130,7 @@ static struct cpu_share *share_of(struct cpu_share *share, size_t *n, const char
 			return &share[i];
 	if (*n == CPU_ROLES_MAX)
 		return NULL;
-	strcpy(share[*n].name, name);
+	share[*n].name = name;
 	return &share[(*n)++];
 }
 

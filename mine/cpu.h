@@ -13,7 +13,7 @@ enum { CPU_ROLES_MAX = 12 };
 
 /* Share of one CPU, 1 is one CPU all the time. */
 struct cpu_share {
-	char name[24];               /* "vcpu", "iothread", "worker", "main"; in the guest: "busy", "steal" … */
+	const char *name;            /* "vCPU", "I/O thread", "Workers", "Main loop"; in the guest "User", "Steal" … */
 	double cpus;                 /* mean over the runs that have it, all threads or vCPUs of the name together */
 	size_t runs;
 };

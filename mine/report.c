@@ -30,7 +30,7 @@ static void write_notes(FILE *f, const struct dataset *d)
 
 static int write_header(FILE *f, const struct analysis *a, struct error *err)
 {
-	fputs("<header>\n<p class=\"brand\">Bifocal</p>\n<h1>", f);
+	fputs("<header class=\"header\">\n<p class=\"brand\">Bifocal</p>\n<h1>", f);
 	html_text(f, a->t->title);
 	fputs("</h1>\n<p class=\"context\">", f);
 	html_text(f, a->context);

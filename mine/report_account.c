@@ -25,6 +25,23 @@ static void run_head(FILE *f, const struct analysis *a, const struct mine_run *r
 	fputs("</td>", f);
 }
 
+/* Long lists fold away. */
+enum { RUNS_SHOWN = 8 };
+
+static void open_list(FILE *f, const struct analysis *a, const char *what)
+{
+	if (a->data.runs > RUNS_SHOWN)
+		fprintf(f, "<details><summary>%s of each of the %zu runs</summary>\n", what, a->data.runs);
+	fputs("<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Run</th><th class=\"text\">Configuration</th>", f);
+}
+
+static void close_list(FILE *f, const struct analysis *a)
+{
+	fputs("</tbody></table></div>\n", f);
+	if (a->data.runs > RUNS_SHOWN)
+		fputs("</details>\n", f);
+}
+
 /* ---- CPU ---- */
 
 static bool has_name(const struct cpu_share *list, size_t n, const char *name)
@@ -73,7 +90,8 @@ static void share_cell(FILE *f, const struct cpu_account *c, bool host, const ch
 
 static void cpu_table(FILE *f, const struct analysis *a, bool host, const struct cpu_share *names, size_t n)
 {
-	fprintf(f, "<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>%s</th>", host ? "Host CPU time a request, by QEMU’s threads" : "Guest, of all its vCPUs");
+	fprintf(f, "<div class=\"scroll\"><table class=\"cards%s\"><thead><tr><th>%s</th>", n < 3 ? " narrow" : "",
+		host ? "Host CPU time a request, by QEMU’s threads" : "Guest CPU time, all vCPUs together");
 	for (size_t i = 0; i < n; i++) {
 		fputs("<th>", f);
 		html_text(f, names[i].name);
@@ -105,8 +123,8 @@ void report_cpu(FILE *f, const struct analysis *a)
 		fputs("<p></p>\n", f);
 	if (n_guest)
 		cpu_table(f, a, false, guest, n_guest);
-	fputs("<p class=\"hint\" style=\"margin-top:.75rem\">From samples within the counted window; reads and writes together. Sums over all threads or vCPUs "
-	      "of the name, 100&nbsp;% is one CPU.</p>\n", f);
+	fputs("<p class=\"hint\" style=\"margin-top:.75rem\">From the probe’s counters within the counted window, reads and writes together; 100&nbsp;% is "
+	      "one CPU all the time. The guest’s kernel counts in ticks of 10&nbsp;ms.</p>\n", f);
 }
 
 /* ---- clock ---- */
@@ -131,15 +149,39 @@ static void clock_row(FILE *f, const struct analysis *a, const struct mine_run *
 	fputs("</td></tr>\n", f);
 }
 
+/* "exchange, ±20.1 µs to ±22.4 µs" in a sentence. */
+static void say_bounds(FILE *f, const struct analysis *a)
+{
+	double least = INFINITY, most = 0, bound;
+	size_t n = 0;
+	for (size_t i = 0; i < a->data.runs; i++)
+		if (run_attr_number(&a->data.run[i], "clock.bound_ns", &bound)) {
+			least = fmin(least, bound);
+			most = fmax(most, bound);
+			n++;
+		}
+	if (!n) {
+		fputs("<p>No run here has related the two clocks.</p>\n", f);
+		return;
+	}
+	char from[96], to[96];
+	text_estimate_ns((struct estimate){ .value = least }, from, sizeof(from), NULL, 0);
+	text_estimate_ns((struct estimate){ .value = most }, to, sizeof(to), NULL, 0);
+	fprintf(f, "<p>The guest’s clock is known against the host’s to within ±&nbsp;%s", from);
+	if (strcmp(from, to) != 0)
+		fprintf(f, " to ±&nbsp;%s", to);
+	fputs(". The latencies above are differences of the guest’s clock alone and carry none of it; every figure that crosses to the host’s clock does.</p>\n", f);
+}
+
 void report_clock(FILE *f, const struct analysis *a)
 {
-	fputs("<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Run</th><th class=\"text\">Configuration</th><th class=\"text\">Tier</th>"
-	      "<th>Bound</th><th>Epochs</th></tr></thead>\n<tbody>\n", f);
+	say_bounds(f, a);
+	open_list(f, a, "Tier and bound");
+	fputs("<th class=\"text\">Tier</th><th>Bound</th><th>Epochs</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++)
 		if (!i || a->data.run[i].meta.run != a->data.run[i - 1].meta.run)
 			clock_row(f, a, &a->data.run[i]);
-	fputs("</tbody></table></div>\n<p class=\"hint\" style=\"margin-top:.75rem\">The latencies above are differences of one clock, the guest’s, and carry none "
-	      "of this bound. Every figure that crosses to the host’s clock does.</p>\n", f);
+	close_list(f, a);
 }
 
 /* ---- losses ---- */
@@ -193,10 +235,30 @@ static void lost_cell(FILE *f, const struct mine_run *r)
 	fputs(any || r->impossible ? "</td>" : "nothing</td>", f);
 }
 
+static bool lost_any(const struct mine_run *r)
+{
+	for (size_t i = 0; i < r->n_attr; i++)
+		if (strncmp(r->attr[i].key, "lost.", 5) == 0 && strcmp(r->attr[i].text, "0") != 0)
+			return true;
+	return r->impossible || r->failed;
+}
+
+static void say_losses(FILE *f, const struct analysis *a)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < a->data.runs; i++)
+		n += lost_any(&a->data.run[i]);
+	if (n)
+		fprintf(f, "<p>In %zu of %zu runs something failed or was lost; it is counted below.</p>\n", n, a->data.runs);
+	else
+		fputs("<p>Nothing was lost, and no request failed.</p>\n", f);
+}
+
 void report_loss(FILE *f, const struct analysis *a)
 {
-	fputs("<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Run</th><th class=\"text\">Configuration</th><th>Issued</th><th>Recorded</th>"
-	      "<th>Counted</th><th>Ramp</th><th>Failed</th><th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", f);
+	say_losses(f, a);
+	open_list(f, a, "The account");
+	fputs("<th>Issued</th><th>Recorded</th><th>Counted</th><th>Ramp</th><th>Failed</th><th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++) {
 		const struct mine_run *r = &a->data.run[i];
 		run_head(f, a, r);
@@ -209,8 +271,9 @@ void report_loss(FILE *f, const struct analysis *a)
 		lost_cell(f, r);
 		fputs("</tr>\n", f);
 	}
-	fputs("</tbody></table></div>\n<p class=\"hint\" style=\"margin-top:.75rem\">In flight: rate times mean latency (Little’s law), beside what the workload asked "
-	      "for; below it, the load generator spent time between reaping and submitting.</p>\n", f);
+	close_list(f, a);
+	fputs("<p class=\"hint\" style=\"margin-top:.75rem\">In flight: rate times mean latency (Little’s law), beside what the workload asked "
+	      "for; where it is less, the load generator spent time between reaping and submitting.</p>\n", f);
 }
 
 /* ---- provenance ---- */
@@ -275,11 +338,12 @@ static void own_list(FILE *f, const struct analysis *a, const struct mine_run *r
 
 void report_provenance(FILE *f, const struct analysis *a)
 {
-	fputs("<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Run</th><th class=\"text\">Configuration</th><th class=\"text\">Status</th>"
-	      "<th>Begun (UTC)</th><th>Counted window</th></tr></thead>\n<tbody>\n", f);
+	open_list(f, a, "Status and time");
+	fputs("<th class=\"text\">Status</th><th>Begun (UTC)</th><th>Counted window</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++)
 		run_row(f, a, &a->data.run[i]);
-	fputs("</tbody></table></div>\n<details><summary>What all runs share</summary>\n", f);
+	close_list(f, a);
+	fputs("<details><summary>What all runs share</summary>\n", f);
 	shared_list(f, a);
 	fputs("</details>\n", f);
 	for (size_t i = 0; a->data.runs > 1 && i < a->data.runs; i++)

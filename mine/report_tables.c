@@ -164,6 +164,7 @@ int report_compare(FILE *f, const struct analysis *a, const struct item *item, s
 	return 0;
 }
 
+/* "At p50, ahci takes 2.53 times as long as virtio-blk, depth 1": in words, with the interval. */
 static void write_finding(FILE *f, const struct analysis *a, const struct pair *p, const struct statistic *what)
 {
 	struct estimate r = pair_ratio(a, p, what);
@@ -171,12 +172,11 @@ static void write_finding(FILE *f, const struct analysis *a, const struct pair *
 		return;
 	char value[VALUE_MAX], limits[VALUE_MAX];
 	text_estimate_number(r, value, sizeof(value), limits, sizeof(limits));
+	bool clear = r.lo > 1 || r.hi < 1;
 	fputs("<p class=\"finding\"><strong>", f);
 	html_text(f, p->label);
-	if (r.lo <= 1 && r.hi >= 1)
-		fprintf(f, "</strong>: no clear difference at %s, %s times as long (%s).</p>\n", heading(what), value, limits);
-	else
-		fprintf(f, "</strong>: a request takes %s times as long at %s (%s).</p>\n", value, heading(what), limits);
+	fprintf(f, "</strong>: %s%s times as long at %s <span class=\"muted nowrap\">(%g&nbsp;%%: %s)</span></p>\n",
+		clear ? "a request takes " : "no clear difference, ", value, heading(what), a->t->level * 100, limits);
 }
 
 int report_findings(FILE *f, const struct analysis *a, struct error *err)

@@ -81,8 +81,8 @@ double frame_key(struct canvas *c, struct point at, double width, const struct s
 
 static size_t latency_ticks(const struct scale *y, double height, struct tick ticks[TICKS_MAX])
 {
-	/* A label each 34 pixels is dense enough to read values and sparse enough to see the lines. */
-	return scale_ticks(y, (size_t)fmax(2, height / 34), ticks);
+	/* A label each 30 pixels is dense enough to read values and sparse enough to see the lines. */
+	return scale_ticks(y, (size_t)fmax(3, height / 30), ticks);
 }
 
 static const struct text_style TICK_STYLE = { .size = TEXT_SMALL, .weight = TEXT_PLAIN, .anchor = TEXT_RIGHT, .colour = { 0x56, 0x5e, 0x69, 255 } };

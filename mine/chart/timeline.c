@@ -118,16 +118,31 @@ static int draw_series(const struct grid *g, const struct timeline *t, struct er
 	return 0;
 }
 
-static void draw_shades(const struct grid *g, struct box b, const struct timeline *t)
+/* Right end of what is shaded, in pixels. */
+static double shade_end(const struct grid *g, const struct timeline *t)
 {
-	double left = scale_map(&g->x, t->from), zero = scale_map(&g->x, 0);
-	double end = scale_map(&g->x, t->warmup);
-	if (end - left < 1)
-		return;
-	canvas_rect(g->c, (struct box){ left, b.y, end - left, b.h }, SHADE);
+	return scale_map(&g->x, t->warmup);
+}
+
+static void draw_shade(const struct grid *g, struct box b, const struct timeline *t)
+{
+	double left = scale_map(&g->x, t->from), end = shade_end(g, t);
+	if (end - left >= 1)
+		canvas_rect(g->c, (struct box){ left, b.y, end - left, b.h }, SHADE);
+}
+
+/* Names the shade, in the half that the first requests leave free. */
+static void name_shade(const struct grid *g, struct box b, const struct timeline *t)
+{
+	double left = scale_map(&g->x, t->from), zero = scale_map(&g->x, 0), end = shade_end(g, t);
 	const char *word = zero - left > end - zero ? "ramp" : "warm-up";
-	if (canvas_measure(g->c, &SMALL, word).w + 8 < end - left)
-		canvas_text(g->c, (struct point){ left + 4, b.y + 3 }, &SMALL, word);
+	struct box w = canvas_measure(g->c, &SMALL, word);
+	if (w.w + 8 > end - left)
+		return;
+	bool high = t->pooled[0].n && scale_map(&g->y, fmax(1, (double)t->pooled[0].p50)) < b.y + b.h / 2;
+	double y = high ? b.y + b.h - w.h - 4 : b.y + 3;
+	canvas_rect(g->c, (struct box){ left + 2, y, w.w + 4, w.h }, SHADE);
+	canvas_text(g->c, (struct point){ left + 4, y }, &SMALL, word);
 }
 
 static void draw_time_axis(const struct grid *g, struct box b)
@@ -154,8 +169,9 @@ static int draw_panel(struct grid *g, const struct timeline *t, size_t i, struct
 	g->x.to = b.x + b.w;
 	g->y.from = b.y + b.h;
 	g->y.to = b.y;
-	draw_shades(g, b, t);
+	draw_shade(g, b, t);
 	frame_latency_axis(g->c, b, &g->y, i % g->columns == 0);
+	name_shade(g, b, t);
 	draw_time_axis(g, b);
 	canvas_clip(g->c, b);
 	int rc = draw_series(g, t, err);
