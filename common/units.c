@@ -70,7 +70,7 @@ static int unknown_unit(const char *text, const char *unit, const struct unit *u
 static int parse_scaled(const char *text, const struct unit *u, size_t n, const char *example, uint64_t *v, struct error *err)
 {
 	const char *p = text;
-	uint64_t number;
+	uint64_t number, scaled;
 	if (!digits(&p, &number)) {
 		if (*p >= '0' && *p <= '9')
 			return error_set(err, ERR_USAGE, "\"%.40s\" is too large a number", text);
@@ -79,8 +79,9 @@ static int parse_scaled(const char *text, const struct unit *u, size_t n, const 
 	for (size_t i = 0; i < n; i++) {
 		if (strcasecmp(p, u[i].name) != 0)
 			continue;
-		if (__builtin_mul_overflow(number, u[i].factor, v))
+		if (__builtin_mul_overflow(number, u[i].factor, &scaled))
 			return error_set(err, ERR_USAGE, "\"%.40s\" is too large a number", text);
+		*v = scaled;
 		return 0;
 	}
 	return unknown_unit(text, p, u, n, err);
