@@ -4,7 +4,7 @@
 #include "host/run/session_priv.h"
 
 enum {
-	PONG_MS = 250,             /* a plain message may be lost; the next one is not held up long */
+	PONG_MS = 100,             /* a plain message may be lost; the next one is not held up long */
 	LOST_MAX = 20,             /* in a row: this agent does not answer */
 	SETTLED_ROUNDS = 64,       /* no narrower over so many rounds: it will not get much better */
 };
@@ -60,6 +60,7 @@ static int one_round(struct session *s, struct error *err)
 	if (err->code != ERR_TIMEOUT)
 		return -1;
 	s->lost_pongs++;
+	*err = (struct error){ 0 };
 	return 1;
 }
 

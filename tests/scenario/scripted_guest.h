@@ -103,7 +103,7 @@ static inline void sg_send_chunk(struct sguest *g, unsigned index, uint64_t run)
 		uint64_t k = (uint64_t)index * n + i;
 		uint64_t submit = g->open + k * 200000;
 		r[i] = (struct io_record){
-			.submit = submit, .intended = submit, .reap = submit + 1000 * (1 + k % 100), .sector = 8 * (k * 7 % 1000),
+			.submit = submit, .intended = submit, .reap = submit + 1000 * (1 + k % 100), .sector = 8 * ((k ^ k >> 3) * (k + 0x9e3779b97f4a7c15) >> 48),
 			.length = 4096, .result = 4096, .op = IO_READ,
 		};
 	}
@@ -218,6 +218,8 @@ static inline void sg_close(struct sguest *g)
 static inline void sg_start(struct sguest *g)
 {
 	g->started = true;
+	g->drained = g->draining = false;
+	g->sent = 0;
 	g->open = tsc_read() + sg_offset;
 	if (g->script.vanish_in_window)
 		sg_close(g);

@@ -330,5 +330,6 @@ int main(void)
 		cmocka_unit_test(test_no_memory_is_counted),
 	};
 	signal(SIGPIPE, SIG_IGN);
+	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
