@@ -7,6 +7,9 @@
 
 #include "lua/sandbox.h"
 
+/* What an element read or written through the C API costs, in VM instructions. */
+enum { ELEMENT_STEPS = 6 };
+
 static lua_Integer check_length(lua_State *L, int i)
 {
 	luaL_checktype(L, i, LUA_TTABLE);
@@ -15,7 +18,7 @@ static lua_Integer check_length(lua_State *L, int i)
 
 static void copy_element(lua_State *L, int from, lua_Integer i, int to, lua_Integer j)
 {
-	sandbox_charge(L, 1);
+	sandbox_charge(L, ELEMENT_STEPS);
 	lua_geti(L, from, i);
 	lua_seti(L, to, j);
 }
@@ -82,7 +85,7 @@ static int table_concat(lua_State *L)
 	luaL_Buffer b;
 	luaL_buffinit(L, &b);
 	for (; i <= last; i++) {
-		sandbox_charge(L, 1);
+		sandbox_charge(L, ELEMENT_STEPS);
 		lua_geti(L, 1, i);
 		if (!lua_isstring(L, -1))
 			return luaL_error(L, "invalid value (at index %I) in table for 'concat'", (LUAI_UACINT)i);
@@ -105,7 +108,7 @@ static int table_unpack(lua_State *L)
 	if (n >= LUAI_MAXSTACK || !lua_checkstack(L, (int)(n + 1)))
 		return luaL_error(L, "too many results to unpack");
 	for (lua_Unsigned k = 0; k <= n; k++) {
-		sandbox_charge(L, 1);
+		sandbox_charge(L, ELEMENT_STEPS);
 		lua_geti(L, 1, (lua_Integer)((lua_Unsigned)i + k));
 	}
 	return (int)(n + 1);
@@ -129,7 +132,7 @@ static bool less(lua_State *L, int a, int b)
 static void sift_down(lua_State *L, lua_Integer root, lua_Integer size)
 {
 	for (lua_Integer child; (child = 2 * root) <= size; root = child) {
-		sandbox_charge(L, 4);
+		sandbox_charge(L, 2 * ELEMENT_STEPS);
 		lua_geti(L, 1, child);                   /* value left */
 		if (child < size) {
 			lua_geti(L, 1, child + 1);       /* value left right */

@@ -19,6 +19,9 @@ static const char *const endless[] = {
 	"while true do pcall(error) end",
 	"xpcall(function() while true do end end, function() while true do end end)",
 	"while true do xpcall(function() while true do end end, function() end) end",
+	/* the same where the handler needs no memory: its frames are there already */
+	"local function deep(n) if n > 0 then deep(n - 1) end return n end deep(50) "
+	"xpcall(function() while true do end end, function() while true do end end)",
 	"xpcall(error, function() while true do end end)",
 	"local function f() pcall(f) f() end f()",
 	"while true do coroutine.wrap(function() while true do end end)() end",
