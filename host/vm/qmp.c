@@ -74,9 +74,10 @@ static int wait_readable(struct qmp *q, uint64_t end, struct error *err)
 	}
 }
 
-static int read_more(struct qmp *q, uint64_t end, struct error *err)
+/* Bytes that came: 0 when there are none yet, -1 with err at the conversation's end. */
+static ssize_t read_some(struct qmp *q, struct error *err)
 {
-	if (make_room(q, err) || wait_readable(q, end, err))
+	if (make_room(q, err))
 		return -1;
 	ssize_t n = recv(q->fd, q->buf + q->len, q->room - q->len, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -86,17 +87,21 @@ static int read_more(struct qmp *q, uint64_t end, struct error *err)
 	if (n == 0)
 		return error_set(err, ERR_PROTOCOL, "QMP: QEMU closed the connection");
 	q->len += (size_t)n;
-	return 0;
+	return n;
+}
+
+static const char *line_end(const struct qmp *q)
+{
+	return q->len ? memchr(q->buf, '\n', q->len) : NULL;
 }
 
 /* The next line as an object. */
 static json_t *read_object(struct qmp *q, uint64_t end, struct error *err)
 {
-	char *newline;
-
-	while (!(newline = q->len ? memchr(q->buf, '\n', q->len) : NULL))
-		if (read_more(q, end, err))
+	while (!line_end(q))
+		if (wait_readable(q, end, err) || read_some(q, err) < 0)
 			return NULL;
+	const char *newline = line_end(q);
 	size_t n = (size_t)(newline - q->buf);
 	json_t *j = json_loadb(q->buf, n, 0, NULL);
 	if (!json_is_object(j)) {
@@ -119,6 +124,22 @@ static void keep_event(struct qmp *q, json_t *event)
 		q->n_events--;
 	}
 	q->events[(q->first + q->n_events++) % QMP_EVENTS_MAX] = event;
+}
+
+void qmp_gather(struct qmp *q)
+{
+	while (read_some(q, NULL) > 0)
+		;
+	while (line_end(q)) {
+		json_t *j = read_object(q, 0, NULL);
+		if (!j)
+			return;
+		/* Anything else is an answer to a command that was given up on. */
+		if (json_object_get(j, "event"))
+			keep_event(q, j);
+		else
+			json_decref(j);
+	}
 }
 
 json_t *qmp_event(struct qmp *q)

@@ -26,6 +26,8 @@ struct qmp *qmp_open(const char *path, int ms, int (*alive)(void *ctx, struct er
 void qmp_close(struct qmp *q);
 /* `arguments` is borrowed and may be NULL. *result (owned by the caller) if result is not NULL. QEMU's own error: ERR_FAILED with its text. */
 int qmp_execute(struct qmp *q, const char *command, json_t *arguments, int ms, json_t **result, struct error *err);
+/* Reads what has come, without waiting: events go to the queue. A broken conversation shows at the next command. */
+void qmp_gather(struct qmp *q);
 /* The oldest event not yet taken (owned by the caller), NULL when there is none. Reads nothing. */
 json_t *qmp_event(struct qmp *q);
 

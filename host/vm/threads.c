@@ -59,7 +59,7 @@ static bool is_worker(const char *name)
 
 static void classify(const struct vm_thread_table *t, struct probe_thread *p)
 {
-	p->role = p->tid == t->pid ? "main" : is_worker(p->name) ? "worker" : "other";
+	p->role = is_worker(p->name) ? "worker" : "main";
 	p->index = 0;
 	for (size_t i = 0; i < t->n_known; i++) {
 		if (t->known[i].tid != p->tid)

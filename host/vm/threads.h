@@ -21,7 +21,7 @@ struct vm_thread_table {
 };
 
 int threads_learn(struct vm_thread_table *t, pid_t pid, struct qmp *q, struct error *err);
-/* Roles: main, vcpu, iothread, worker; other for QEMU's housekeepers (call_rcu and the like). */
+/* Roles: vcpu, iothread, worker, main. QEMU's housekeepers (call_rcu, the monitor's thread) count as main, so that roles sum to the process. */
 size_t threads_list(struct vm_thread_table *t, struct probe_thread *out, size_t cap);
 
 #endif

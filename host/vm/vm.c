@@ -251,3 +251,14 @@ int vm_qmp(struct vm *v, const char *command, const char *args_json, char **out,
 	json_decref(result);
 	return rc;
 }
+
+int vm_event(struct vm *v, char name[VM_EVENT_MAX])
+{
+	qmp_gather(v->qmp);
+	json_t *event = qmp_event(v->qmp);
+	const char *text = json_string_value(json_object_get(event, "event"));
+
+	snprintf(name, VM_EVENT_MAX, "%s", text ? text : "");
+	json_decref(event);
+	return event ? 1 : 0;
+}

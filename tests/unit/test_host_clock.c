@@ -71,6 +71,8 @@ static struct clock_interval observe(struct world *w)
 	struct stamps s = exchange(w);
 
 	assert_true(exchange_interval(s.t1, s.t2, s.t3, s.t4, &i));
+	/* Not a cycle wider than the stamps leave open. */
+	assert_int_equal((uint64_t)i.hi - (uint64_t)i.lo, s.t4.cycles - s.t1.cycles - (s.t3.cycles - s.t2.cycles));
 	return i;
 }
 
