@@ -186,8 +186,13 @@ static int explain(struct sandbox *sb, int status, const char *chunk, struct err
 	if (lua_type(sb->L, -1) != LUA_TSTRING)
 		return error_set(err, ERR_PLUGIN, "%serror object is a %s, not a message", where, luaL_typename(sb->L, -1));
 	const char *text = lua_tostring(sb->L, -1);
-	bool located = strchr(text, ':') && strncmp(text, chunk, strlen(chunk)) == 0;
-	return error_set(err, ERR_PLUGIN, "%s%s", located || strstr(text, ".lua:") ? "" : where, text);
+	size_t n = strlen(chunk);
+	bool located = strncmp(text, chunk, n) == 0 && text[n] == ':';
+	error_set(err, ERR_PLUGIN, "%s%s", located ? "" : where, text);
+	/* What a script says must not drive a terminal. */
+	for (char *c = err ? err->text : NULL; c && *c; c++)
+		*c = (unsigned char)*c < 32 || *c == 127 ? '?' : *c;
+	return -1;
 }
 
 int sandbox_call(struct sandbox *sb, lua_CFunction fn, void *arg, const char *chunk, struct error *err)

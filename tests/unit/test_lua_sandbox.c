@@ -137,6 +137,7 @@ static const struct { const char *body, *error; } refused[] = {
 	{ "local a; a.b.c = 1", "index a nil value" },
 	{ "assert(false)", "assertion failed" },
 	{ "assert(nil, 'mine')", "mine" },
+	{ "error('\\27[31m\\n')", "?[31m?" },
 	{ "return nothere()", "call a nil value (global 'nothere')" },
 	{ "coroutine.yield()", "outside a coroutine" },
 	{ "coroutine.wrap(function() error('inside') end)()", "inside" },
@@ -158,8 +159,7 @@ static void refuses(void **state)
 
 /* What must hold inside. */
 static const char *const holds[] = {
-	"for _, n in ipairs { 'io', 'os', 'debug', 'package', 'load', 'loadstring', 'loadfile', 'dofile', 'print', 'warn' } do "
-	"assert(_G[n] == nil, n) end",
+	"for _, n in ipairs { 'io', 'os', 'debug', 'package', 'load', 'loadstring', 'loadfile', 'dofile', 'print', 'warn' } do assert(_G[n] == nil, n) end",
 	"assert(string.dump == nil and ('').dump == nil)",
 	"assert(_G.string.find == string.find and getmetatable('') == false)",
 	"assert(collectgarbage('count') > 1 and collectgarbage('count') < 16384)",
