@@ -4,7 +4,8 @@
  *
  * The kernel argument bench=MODE says what to do; results go to the serial console as lines beginning with "BENCH ".
  *   bench=engine:ROUNDS:SECONDS   rounds of the same job, engine and fio in turn: "engine|fio IOPS P50_NS"
- *   bench=icount:N                TSC cycles (instructions, under -icount) for N and for 2N I/Os: "engine|fio N CYCLES"
+ *   bench=icount:N                TSC cycles (instructions, under -icount) for N and for 2N I/Os of the kernel's null_blk,
+ *                                 which completes within the submitting call: "engine CYCLES fio CYCLES"
  *   bench=port                    orders over the control port (bench_common_port.c)
  * fio and its libraries lie in the initramfs beside this program.
  */
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,7 +55,8 @@ struct job_result {
 	uint64_t p50_ns, cycles;
 };
 
-static const char *disk_name(void)
+/* The kernel name of the scratch disk; waits for its driver. */
+static const char *scratch_name(void)
 {
 	static struct disk d;
 	struct error err;
@@ -65,11 +68,11 @@ static const char *disk_name(void)
 	die("disk", err.text);
 }
 
-static void measure_engine(const char *job, uint64_t hz, struct job_result *out)
+static void measure_engine(const char *disk, const char *job, uint64_t hz, struct job_result *out)
 {
 	static struct run r;
 	struct error err = { 0 };
-	struct run_request q = { .id = 1, .seed = 42, .hz = hz, .disk = DISK_SCRATCH_SERIAL };
+	struct run_request q = { .id = 1, .seed = 42, .hz = hz, .disk = disk };
 	uint64_t began = tsc_read();
 
 	if (workload_parse(&q.w, job, strlen(job), &err) < 0 || run_init(&r, "", &err) < 0 || run_prepare(&r, &q, &err) < 0)
@@ -145,8 +148,9 @@ static void measure_fio(char *const argv[], struct job_result *out)
 
 static void bench_engine(unsigned rounds, unsigned seconds, unsigned depth, uint64_t hz)
 {
-	char filename[64], runtime[32], iodepth[32], job[256];
-	snprintf(filename, sizeof(filename), "--filename=/dev/%s", disk_name());
+	char filename[96], runtime[32], iodepth[32], job[256];
+	const char *disk = scratch_name();
+	snprintf(filename, sizeof(filename), "--filename=/dev/%s", disk);
 	snprintf(runtime, sizeof(runtime), "--runtime=%u", seconds);
 	snprintf(iodepth, sizeof(iodepth), "--iodepth=%u", depth);
 	snprintf(job, sizeof(job), "rw=randread bs=4k iodepth=%u direct=1 runtime=%us ramp_time=1s ioengine=io_uring", depth, seconds);
@@ -157,7 +161,7 @@ static void bench_engine(unsigned rounds, unsigned seconds, unsigned depth, uint
 		/* Who goes first alternates, so that a drift favours neither. */
 		if (i % 2)
 			measure_fio(argv, &fio);
-		measure_engine(job, hz, &engine);
+		measure_engine(disk, job, hz, &engine);
 		if (i % 2 == 0)
 			measure_fio(argv, &fio);
 		say("BENCH engine %.1f %llu fio %.1f %llu\n", engine.iops, (unsigned long long)engine.p50_ns, fio.iops,
@@ -165,17 +169,32 @@ static void bench_engine(unsigned rounds, unsigned seconds, unsigned depth, uint
 	}
 }
 
+static void load_null_blk(void)
+{
+	static const struct { const char *path, *parameters; } modules[] = {
+		{ "/modules/configfs.ko", "" },
+		/* No softirq, no timer: the request is complete when its submission returns. */
+		{ "/modules/null_blk.ko", "irqmode=0 queue_mode=2 gb=1" },
+	};
+	for (size_t i = 0; i < 2; i++) {
+		int fd = open(modules[i].path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || syscall(SYS_finit_module, fd, modules[i].parameters, 0) < 0)
+			die(modules[i].path, strerror(errno));
+		close(fd);
+	}
+}
+
 /* Twice with different counts: what start and end cost falls out of the difference. */
 static void bench_icount(unsigned n, uint64_t hz)
 {
-	char filename[64], job[256], number[32];
-	snprintf(filename, sizeof(filename), "--filename=/dev/%s", disk_name());
+	char job[256], number[32];
+	load_null_blk();
 	for (unsigned times = 1; times <= 2; times++) {
 		struct job_result engine, fio;
 		snprintf(number, sizeof(number), "--number_ios=%u", n * times);
 		snprintf(job, sizeof(job), "rw=randread bs=4k iodepth=1 direct=1 runtime=0 ramp_time=0 number_ios=%u ioengine=io_uring", n * times);
-		char *argv[] = { FIO_COMMON, filename, number, "--iodepth=1", NULL };
-		measure_engine(job, hz, &engine);
+		char *argv[] = { FIO_COMMON, "--filename=/dev/nullb0", number, "--iodepth=1", NULL };
+		measure_engine("nullb0", job, hz, &engine);
 		measure_fio(argv, &fio);
 		say("BENCH icount %u engine %llu fio %llu\n", n * times, (unsigned long long)engine.cycles, (unsigned long long)fio.cycles);
 	}

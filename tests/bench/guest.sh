@@ -5,22 +5,24 @@
 image=$O/image
 work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-bench.XXXXXX")
 qemu_pid=
-trap '[ -z "$qemu_pid" ] || kill $qemu_pid 2>/dev/null; rm -rf "$work"' EXIT
+trap '[ -z "$qemu_pid" ] || kill $qemu_pid 2>/dev/null; cp "$work/serial" /tmp/bf-me/serial.txt; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# $work/initrd: the image's modules, bench_guest_init, and the programs named with their libraries.
+# $work/initrd: the image's modules and those in $work/ko, bench_guest_init, and the programs named with their libraries.
 make_initrd() {
 	strip -o "$work/init" "$O/tests/bench/bench_guest_init"
 	{
 		sed "s|^exec init .*|exec init $work/init|" "$image/root.list"
-		echo "dir tmp"
+		for ko in "$work"/ko/*.ko; do
+			[ ! -e "$ko" ] || echo "file modules/${ko##*/} $ko"
+		done
 		if [ $# -gt 0 ]; then
 			"$SRC/tests/tools/closure" "$work/root" "$@"
 			(cd "$work/root" && find . -mindepth 1 -type d | sort | sed 's|^\./|dir |' &&
 				find . -type f | sort | sed "s|^\./\(.*\)|exec \1 $work/root/\1|")
 		fi
 	} >"$work/root.list"
-	"$image/mkcpio" <"$work/root.list" | lz4 -q -1 -c >"$work/initrd"
+	"$image/mkcpio" <"$work/root.list" | lz4 -q -l -1 -c >"$work/initrd"
 }
 
 # start_guest BENCH QEMU-ARGUMENTS…: in the background, as $qemu_pid; the console goes to $work/serial.
