@@ -107,6 +107,8 @@ struct span channel_output(struct channel *ch)
 	struct out *o = &ch->out;
 	if (!o->taken)
 		pick(ch);
+	if (!o->frame.len)
+		return (struct span){ 0 };
 	return (struct span){ o->frame.p + o->taken, o->frame.len - o->taken };
 }
 
