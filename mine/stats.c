@@ -126,7 +126,7 @@ double stats_effective_n(const struct stats *s, double q)
 	if (effect < 1)
 		effect = 1;
 	double t = student_quantile(0.5 + s->level / 2, fmax(n - 1, 1)) / student_of(s);
-	return n / effect * t * t;
+	return n / effect * fmin(t * t, 1);
 }
 
 static bool quantile_supported(double q, double n_eff, double level)
