@@ -198,7 +198,7 @@ int store_write(struct store *s, write_body *body, void *ctx, struct error *err)
 
 static bool starts_with(MDB_val key, struct span prefix)
 {
-	return key.mv_size >= prefix.len && memcmp(key.mv_data, prefix.p, prefix.len) == 0;
+	return !prefix.len || (key.mv_size >= prefix.len && memcmp(key.mv_data, prefix.p, prefix.len) == 0);
 }
 
 int store_each(struct store *s, enum store_table t, struct span prefix, each_value_fn *fn, void *ctx, struct error *err)

@@ -350,7 +350,7 @@ static void missing_ones_are_named(void **state)
 	assert_null(store_open(w->db, STORE_READ, &w->err));
 	assert_int_equal(w->err.code, ERR_NOT_FOUND);
 	/* A collector killed while it made the file. */
-	spill(w->file, NULL, 0);
+	spill(w->file, (const uint8_t *)"", 0);
 	assert_null(store_open(w->db, STORE_READ, &w->err));
 	assert_int_equal(w->err.code, ERR_NOT_FOUND);
 	store_close(open_or_fail(w, STORE_WRITE));
