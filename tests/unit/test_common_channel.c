@@ -705,6 +705,102 @@ static void is_silent_when_all_is_said(void **state)
 	assert_int_equal(channel_stats(guest.ch)->frames_out, g);
 }
 
+/* A hole is mended by the next frame that shows it; no time has to pass. */
+static void mends_a_hole_at_once(void **state)
+{
+	(void)state;
+	connect_both();
+	settle_for(&host, &guest, 100);
+	for (uint32_t i = 0; i < 5; i++) {
+		send_marked(&guest, MSG_IO_CHUNK, i, 100, CHANNEL_WAIT);
+		pass(&guest, i == 1 ? NULL : &host);
+	}
+	settle(&host, &guest);
+	assert_int_equal(host.count, 5);
+	assert_int_equal(channel_stats(host.ch)->resyncs, 1);
+	assert_int_equal(channel_stats(guest.ch)->retransmitted, 4);
+}
+
+/* The old instance's frames come late, after the new one has said hello. */
+static void tells_two_instances_apart(void **state)
+{
+	(void)state;
+	uint32_t epoch = meet_by_hand();
+	feed_frame(0, MSG_LOG, epoch, 1, 10);
+	feed_frame(FRAME_MORE, MSG_LOG, epoch, 2, 10);
+	struct id16 other = { { 77 } };
+	struct msg_sync old = { .nonce = 5, .instance = guest.id, .base = 1 }, new = { .nonce = 6, .instance = other, .base = 1 };
+	feed_sync(new, 0);
+	feed_frame(FRAME_REST, MSG_LOG, epoch, 3, 10);       /* from the old one */
+	feed_frame(0, MSG_LOG, epoch, 1, 10);
+	assert_int_equal(host.count, 1);
+	assert_int_equal(channel_stats(host.ch)->stale_frames, 2);
+
+	/* It was no reboot after all: what came whole does not come twice, what came in half does. */
+	feed_sync(old, 0);
+	channel_tick(host.ch, 1000);
+	struct span s = channel_output(host.ch);
+	struct msg_sync said = { 0 };
+	assert_int_equal(msg_sync_decode((struct span){ s.p + FRAME_HEADER, s.len - FRAME_HEADER }, &said, NULL), 0);
+	assert_int_equal(said.have, 1);
+	assert_int_not_equal(said.nonce, epoch);
+	feed_frame(0, MSG_LOG, said.nonce, 1, 10);
+	assert_int_equal(host.count, 1);
+	feed_frame(FRAME_MORE, MSG_LOG, said.nonce, 2, 10);
+	feed_frame(FRAME_REST, MSG_LOG, said.nonce, 3, 10);
+	assert_int_equal(host.count, 2);
+	assert_int_equal(host.seen[1].len, 20);
+	assert_int_equal(host.peers, 2);
+}
+
+static void finishes_a_frame_that_is_dropped_under_it(void **state)
+{
+	(void)state;
+	connect_both();
+	memset(block, 7, 20000);
+	send_marked(&guest, MSG_LOG, 1, 20000, CHANNEL_DROP_OLDEST);
+	static uint8_t wire[FRAME_MAX];
+	struct span s = channel_output(guest.ch);
+	memcpy(wire, s.p, 100);
+	channel_wrote(guest.ch, 100);
+	memset(block, 9, 20000);
+	for (uint32_t i = 0; i < 30; i++)
+		send_marked(&guest, MSG_LOG, i, 20000, CHANNEL_DROP_OLDEST);
+	s = channel_output(guest.ch);
+	memcpy(wire + 100, s.p, s.len);
+	channel_wrote(guest.ch, s.len);
+	feed(host.ch, wire, 100 + s.len);
+	assert_int_equal(host.count, 1);
+	assert_int_equal(host.seen[0].mark, 1);
+	assert_int_equal(channel_stats(host.ch)->bad_frames, 0);
+}
+
+/* A second gap does not name again what a first one, not yet acknowledged, has named. */
+static void a_later_gap_names_only_what_is_new(void **state)
+{
+	(void)state;
+	static const struct channel_ops gap_ops = { on_gap_message, on_peer };
+	channel_free(host.ch);
+	host.ch = channel_new(CHANNEL_HOST, &host.id, RING, &gap_ops, &host, NULL);
+	assert_non_null(host.ch);
+	host.manual = true;
+	gap_logs = gap_bytes = 0;
+	connect_both();
+	for (uint32_t i = 0; i < 400; i++)
+		send_marked(&guest, MSG_LOG, i, 1000, CHANNEL_DROP_OLDEST);
+	while (host.count == 0)
+		assert_true(pass(&guest, &host));
+	assert_int_equal(host.seen[0].type, MSG_GAP);
+	uint64_t first = last_gap.last;
+	for (uint32_t i = 0; i < 10; i++)
+		send_marked(&guest, MSG_LOG, i, 1000, CHANNEL_DROP_OLDEST);
+	settle(&host, &guest);
+	assert_int_equal(channel_stats(host.ch)->gaps, 2);
+	assert_int_equal(last_gap.first, first + 1);
+	assert_int_equal(gap_logs, last_gap.last);
+	assert_int_equal(gap_logs + host.count - 2, 410);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -733,6 +829,10 @@ int main(void)
 		T(finishes_a_frame_that_is_freed_under_it),
 		T(asks_when_nothing_is_acknowledged),
 		T(is_silent_when_all_is_said),
+		T(mends_a_hole_at_once),
+		T(tells_two_instances_apart),
+		T(finishes_a_frame_that_is_dropped_under_it),
+		T(a_later_gap_names_only_what_is_new),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
