@@ -15,12 +15,17 @@
 
 #include "common/cleanup.h"
 #include "common/loop.h"
+#include "host/run/stop.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
 
-enum { TAIL_BYTES = 64 << 10 };
+enum {
+	TAIL_BYTES = 64 << 10,
+	/* A signal may come just before poll(2): it is seen after one slice at the latest. */
+	POLL_SLICE_MS = 100,
+};
 
 static void default_signals(void)
 {
@@ -164,7 +169,9 @@ static int drain(int fd, char *out, size_t cap, uint64_t end, const char *progra
 
 		if (now >= end)
 			return error_set(err, ERR_TIMEOUT, "%s: no end of its output in time", program);
-		if (poll(&pfd, 1, (int)((end - now) / 1000000) + 1) <= 0)
+		if (stop_check(err))
+			return -1;
+		if (poll(&pfd, 1, POLL_SLICE_MS) <= 0)
 			continue;
 		ssize_t n = read(fd, out + len, cap - 1 - len);
 		if (n < 0 && errno != EINTR)

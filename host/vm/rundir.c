@@ -173,22 +173,26 @@ static void remove_entries(int dirfd)
 	closedir(dir);
 }
 
-static void remove_dir(const char *path)
+/* `fd` is open on `path`. */
+static bool remove_dir(int fd, const char *path)
 {
-	autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
 	remove_elsewhere(fd);
 	remove_entries(fd);
-	rmdir(path);
+	return rmdir(path) == 0;
+}
+
+static int open_dir(const char *path)
+{
+	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 void rundir_remove(struct rundir *d)
 {
 	if (!d->path[0])
 		return;
-	remove_dir(d->path);
+	autoclose int fd = open_dir(d->path);
+	if (fd >= 0)
+		remove_dir(fd, d->path);
 	/* Last, so that nobody sweeps what is being removed. */
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
@@ -213,13 +217,10 @@ static bool sweep_one(const char *place, const char *name)
 	autoclose int lock_fd = -1;
 
 	snprintf(path, sizeof(path), "%s/%s", place, name);
-	autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	autoclose int fd = open_dir(path);
 	if (fd < 0 || fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & 0777) != 0700)
 		return false;
-	if (!is_dead(fd, &st, &lock_fd))
-		return false;
-	remove_dir(path);
-	return access(path, F_OK) != 0;
+	return is_dead(fd, &st, &lock_fd) && remove_dir(fd, path);
 }
 
 static int sweep_place(const char *place)

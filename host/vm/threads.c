@@ -10,15 +10,15 @@
 
 #include "common/cleanup.h"
 
-static void know(struct vm_thread_table *t, const json_t *thread, const char *role, int index)
+static void know(struct vm_thread_table *t, const json_t *thread, const char *role, size_t place)
 {
-	const json_t *tid = json_object_get(thread, "thread-id");
+	const json_t *tid = json_object_get(thread, "thread-id"), *index = json_object_get(thread, "cpu-index");
 
 	if (!json_is_integer(tid) || t->n_known >= VM_THREADS_MAX)
 		return;
 	t->known[t->n_known].tid = (int)json_integer_value(tid);
 	t->known[t->n_known].role = role;
-	t->known[t->n_known].index = index;
+	t->known[t->n_known].index = json_is_integer(index) ? (int)json_integer_value(index) : (int)place;
 	t->n_known++;
 }
 
@@ -32,9 +32,9 @@ int threads_learn(struct vm_thread_table *t, pid_t pid, struct qmp *q, struct er
 	if (rc == 0)
 		rc = qmp_execute(q, "query-iothreads", NULL, QMP_TIMEOUT_MS, &iothreads, err);
 	for (size_t i = 0; i < json_array_size(cpus); i++)
-		know(t, json_array_get(cpus, i), "vcpu", (int)i);
+		know(t, json_array_get(cpus, i), "vcpu", i);
 	for (size_t i = 0; i < json_array_size(iothreads); i++)
-		know(t, json_array_get(iothreads, i), "iothread", (int)i);
+		know(t, json_array_get(iothreads, i), "iothread", i);
 	json_decref(cpus);
 	json_decref(iothreads);
 	return rc;

@@ -141,9 +141,11 @@ static int prefer_death(struct vm *v, struct error *err)
 	return -1;
 }
 
-static int greet_qemu(struct vm *v, struct error *err)
+static int greet_qemu(struct vm *v, const struct config *c, struct error *err)
 {
-	v->qmp = qmp_open(v->paths.qmp, QMP_OPEN_MS, still_alive, v, err);
+	uint64_t boot_ms = config_uint(c, CFG_VM_BOOT_TIMEOUT) / 1000000;
+
+	v->qmp = qmp_open(v->paths.qmp, boot_ms < QMP_OPEN_MS ? (int)boot_ms : QMP_OPEN_MS, still_alive, v, err);
 	if (!v->qmp || threads_learn(&v->threads, v->process.pid, v->qmp, err))
 		return prefer_death(v, err);
 	return 0;
@@ -160,7 +162,7 @@ struct vm *vm_start(const struct config *c, const struct accel_choice *accel, st
 	}
 	v->rundir.lock_fd = -1;
 	if (config_check(c, &why) || qemu_probe(c, &v->qemu, &why) || image_find(c, &v->paths, &why) || make_files(v, c, &why) ||
-	    start_qemu(v, c, accel, &why) || greet_qemu(v, &why)) {
+	    start_qemu(v, c, accel, &why) || greet_qemu(v, c, &why)) {
 		vm_free(v);
 		if (err)
 			*err = why;

@@ -437,6 +437,9 @@ static void test_faults_after_start(void **state)
 	start_fails(&c, ERR_PROTOCOL, "no JSON object");
 	set(&c, "vm.qemu", FIXTURE("qemu-impostor"));
 	start_fails(&c, ERR_PROTOCOL, "greeting");
+	set(&c, "vm.qemu", FIXTURE("qemu-mute"));
+	set(&c, "vm.boot_timeout", "1s");
+	start_fails(&c, ERR_TIMEOUT, "opened no socket in time");
 	/* The real one, refusing. */
 	c = base_config();
 	set(&c, "vm.cpu_model", "no-such-model");
