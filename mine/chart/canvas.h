@@ -50,6 +50,7 @@ struct text_style {
 	enum text_anchor anchor;
 	struct colour colour;
 	double wrap;                 /* width to break lines at; 0: one line */
+	double fit;                  /* width to cut the one line at, with an ellipsis; 0: not cut */
 };
 
 struct text_box {

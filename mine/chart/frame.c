@@ -20,9 +20,9 @@ static double text_height(struct canvas *c, const struct text_style *style, cons
 static void measure(struct furniture *f, struct canvas *c, const struct chart_look *look)
 {
 	double wrap = look->width - 2 * MARGIN;
-	f->title = (struct text_style){ TEXT_TITLE, TEXT_BOLD, TEXT_LEFT, INK, wrap };
-	f->subtitle = (struct text_style){ TEXT_LABEL, TEXT_PLAIN, TEXT_LEFT, MUTED, wrap };
-	f->caption = (struct text_style){ TEXT_SMALL, TEXT_PLAIN, TEXT_LEFT, MUTED, wrap };
+	f->title = (struct text_style){ TEXT_TITLE, TEXT_BOLD, TEXT_LEFT, INK, wrap, 0 };
+	f->subtitle = (struct text_style){ TEXT_LABEL, TEXT_PLAIN, TEXT_LEFT, MUTED, wrap, 0 };
+	f->caption = (struct text_style){ TEXT_SMALL, TEXT_PLAIN, TEXT_LEFT, MUTED, wrap, 0 };
 	f->title_h = text_height(c, &f->title, look->title, 2);
 	f->subtitle_h = text_height(c, &f->subtitle, look->subtitle, 4);
 	f->caption_h = text_height(c, &f->caption, look->caption, 0);
@@ -60,7 +60,7 @@ void frame_sample(struct canvas *c, struct point at, const struct series_look *s
 
 double frame_key(struct canvas *c, struct point at, double width, const struct series_look *s, size_t n, bool draw)
 {
-	const struct text_style style = { TEXT_LABEL, TEXT_PLAIN, TEXT_LEFT, INK, 0 };
+	const struct text_style style = { .size = TEXT_LABEL, .colour = INK, .fit = width - SAMPLE - 7 };
 	const double row = 20, gap = 18;
 	double x = 0, y = 0;
 	for (size_t i = 0; i < n; i++) {

@@ -155,7 +155,7 @@ static int draw_curves(const struct plot *p, const struct curve *curves, size_t 
 
 static void draw_percent_axis(const struct plot *p)
 {
-	static const struct text_style style = { TEXT_SMALL, TEXT_PLAIN, TEXT_CENTRE, { 0x56, 0x5e, 0x69, 255 }, 0 };
+	static const struct text_style style = { .size = TEXT_SMALL, .anchor = TEXT_CENTRE, .colour = { 0x56, 0x5e, 0x69, 255 } };
 	double bottom = p->area.y + p->area.h;
 	static const double places[] = { 0, 0.30103, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places) && places[i] <= p->x.hi + 1e-9; i++) {
@@ -200,7 +200,7 @@ static void spread_labels(struct end_label *l, size_t n, double top, double bott
 
 static int draw_end_labels(const struct plot *p, const struct curve *curves, size_t n, struct error *err)
 {
-	const struct text_style style = { TEXT_LABEL, TEXT_PLAIN, TEXT_LEFT, INK, 0 };
+	const struct text_style style = { .size = TEXT_LABEL, .colour = INK };
 	autofree struct end_label *l = calloc(n, sizeof(*l));
 	if (!l)
 		return error_set(err, ERR_LIMIT, "no memory for labels");
@@ -224,7 +224,7 @@ static int draw_end_labels(const struct plot *p, const struct curve *curves, siz
 
 static double widest_label(struct canvas *c, const struct curve *curves, size_t n)
 {
-	const struct text_style style = { TEXT_LABEL, TEXT_PLAIN, TEXT_LEFT, INK, 0 };
+	const struct text_style style = { .size = TEXT_LABEL, .colour = INK };
 	double w = 0;
 	for (size_t i = 0; i < n; i++)
 		w = fmax(w, canvas_measure(c, &style, curves[i].look.label).w);
@@ -279,7 +279,7 @@ struct canvas *percentile_draw(const struct chart_look *look, const struct curve
 		return NULL;
 	find_ranges(&p.x, &p.y, curves, n);
 	place_plot(&p, &f, &l);
-	const struct text_style name = { TEXT_SMALL, TEXT_PLAIN, TEXT_LEFT, INK, 0 };
+	const struct text_style name = { .size = TEXT_SMALL, .colour = INK };
 	canvas_text(f.canvas, (struct point){ f.body.x, f.body.y + l.key_height - 4 }, &name, "Latency (logarithmic)");
 	frame_latency_axis(f.canvas, p.area, &p.y, true);
 	draw_percent_axis(&p);

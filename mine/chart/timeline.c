@@ -17,7 +17,7 @@ struct grid {
 	struct scale x, y;
 };
 
-static const struct text_style SMALL = { TEXT_SMALL, TEXT_PLAIN, TEXT_LEFT, { 0x56, 0x5e, 0x69, 255 }, 0 };
+static const struct text_style SMALL = { .size = TEXT_SMALL, .colour = { 0x56, 0x5e, 0x69, 255 } };
 
 static void find_ranges(struct scale *x, struct scale *y, const struct timeline *t, size_t n)
 {
@@ -176,7 +176,7 @@ static int draw_panel(struct grid *g, const struct timeline *t, size_t i, struct
 	canvas_clip(g->c, b);
 	int rc = draw_series(g, t, err);
 	canvas_unclip(g->c);
-	const struct text_style style = { TEXT_LABEL, TEXT_BOLD, TEXT_LEFT, INK, 0 };
+	const struct text_style style = { .size = TEXT_LABEL, .weight = TEXT_BOLD, .colour = INK, .fit = b.w - 15 };
 	canvas_marker(g->c, (struct point){ b.x + 5, b.y - 12 }, t->look.marker, 8, series_colour(t->look.colour));
 	double h = canvas_measure(g->c, &style, t->look.label).h;
 	canvas_text(g->c, (struct point){ b.x + 15, b.y - 12 - h / 2 }, &style, t->look.label);
