@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,109 +10,9 @@
 #include "common/tsc.h"
 #include "common/units.h"
 #include "host/run/loss.h"
-#include "host/show.h"
-#include "host/term.h"
+#include "host/page.h"
 
-enum { LABEL = 10, CELL = 10, BARS = 14 };
-
-struct page {
-	const struct summary *sum;
-	const struct attrs *a;
-	int width;
-	bool colour;
-};
-
-/* ---- ink ---- */
-
-enum ink { INK_TITLE = 1, INK_DIM = 2, INK_GOOD = 32, INK_BAD = 31, INK_WARN = 33, INK_BAR = 36 };
-
-static const char *ink(const struct page *p, enum ink i)
-{
-	switch (p->colour ? (int)i : 0) {
-	case INK_TITLE: return "\033[1m";
-	case INK_DIM: return "\033[2m";
-	case INK_GOOD: return "\033[32m";
-	case INK_BAD: return "\033[31m";
-	case INK_WARN: return "\033[33m";
-	case INK_BAR: return "\033[36m";
-	default: return "";
-	}
-}
-
-static const char *plain(const struct page *p)
-{
-	return p->colour ? "\033[0m" : "";
-}
-
-static void heading(const struct page *p, const char *text)
-{
-	printf("\n%s%s%s\n", ink(p, INK_TITLE), text, plain(p));
-}
-
-/* Right- and left-aligned by columns, since printf counts bytes. */
-static void right(const char *text, int columns)
-{
-	printf("%*s%s", columns - term_columns(text) > 0 ? columns - term_columns(text) : 0, "", text);
-}
-
-static void left(const char *text, int columns)
-{
-	printf("%s%*s", text, columns - term_columns(text) > 0 ? columns - term_columns(text) : 0, "");
-}
-
-/* 1234567 → "1,234,567" */
-static char *grouped(uint64_t v, char *dst, size_t cap)
-{
-	char digits[24];
-	size_t n = (size_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)v), used = 0;
-	for (size_t i = 0; i < n && used + 2 < cap; i++) {
-		if (i && (n - i) % 3 == 0)
-			dst[used++] = ',';
-		dst[used++] = digits[i];
-	}
-	dst[used] = 0;
-	return dst;
-}
-
-/* ---- what was measured ---- */
-
-/* A line of facts, parted by dots; empty ones are left out. Folds at the page's width. */
-struct facts {
-	const struct page *p;
-	int column;
-};
-
-static void facts_begin(struct facts *f, const struct page *p, const char *label)
-{
-	*f = (struct facts){ .p = p };
-	printf("  %s", ink(p, INK_DIM));
-	left(label, LABEL);
-	printf("%s", plain(p));
-}
-
-__attribute__((format(printf, 2, 3)))
-static void fact(struct facts *f, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	int n = term_columns(text);
-	if (!n)
-		return;
-	if (f->column && f->column + 3 + n + LABEL + 2 > f->p->width) {
-		printf("\n%*s", LABEL + 2, "");
-		f->column = 0;
-	}
-	printf("%s%s", f->column ? " · " : "", text);
-	f->column += n + 3;
-}
-
-static void facts_end(void)
-{
-	putchar('\n');
-}
+enum { CELL = 10, BARS = 14 };
 
 static const char *rw_words(const char *rw)
 {
@@ -197,13 +96,13 @@ static void title(const struct page *p)
 	time_t t = (time_t)(r->created_ns / 1000000000);
 	struct tm tm;
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&t, &tm));
-	printf("%sRun %llu%s  %s%s%s  %s%s, study %llu%s\n", ink(p, INK_TITLE), (unsigned long long)r->run, plain(p), ink(p, status_ink(r->status)),
-	       run_status_name(r->status), plain(p), ink(p, INK_DIM), when, (unsigned long long)r->study, plain(p));
+	printf("%sRun %llu%s  %s%s%s  %s%s, study %llu%s\n", page_ink(p, INK_TITLE), (unsigned long long)r->run, page_plain(p), page_ink(p, status_ink(r->status)),
+	       run_status_name(r->status), page_plain(p), page_ink(p, INK_DIM), when, (unsigned long long)r->study, page_plain(p));
 	const char *cell = attrs_text(p->a, "study.cell");
 	if (*cell)
 		printf("  %s\n", cell);
 	if (attrs_get(p->a, "error.text"))
-		printf("  %s%s%s\n", ink(p, INK_BAD), attrs_text(p->a, "error.text"), plain(p));
+		printf("  %s%s%s\n", page_ink(p, INK_BAD), attrs_text(p->a, "error.text"), page_plain(p));
 	putchar('\n');
 }
 
@@ -213,12 +112,12 @@ static void quantile_cell(const struct page *p, const struct dist *d, double q)
 {
 	char text[32];
 	if (!quantile_supported(d->n, q)) {
-		printf("%s", ink(p, INK_DIM));
-		right("n too small", CELL + 2);
-		printf("%s", plain(p));
+		printf("%s", page_ink(p, INK_DIM));
+		page_right("n too small", CELL + 2);
+		printf("%s", page_plain(p));
 		return;
 	}
-	right(format_ns(summary_ns(p->sum, (double)dist_quantile(d, q)), text, sizeof(text)), CELL + 2);
+	page_right(format_ns(summary_ns(p->sum, (double)dist_quantile(d, q)), text, sizeof(text)), CELL + 2);
 }
 
 static void latency_row(const struct page *p, const char *name, const struct dist *d)
@@ -227,29 +126,29 @@ static void latency_row(const struct page *p, const char *name, const struct dis
 	if (!d->n)
 		return;
 	printf("  ");
-	left(name, LABEL);
-	right(grouped(d->n, text, sizeof(text)), CELL);
-	right(format_ns(summary_ns(p->sum, dist_mean(d)), text, sizeof(text)), CELL);
+	page_left(name, LABEL);
+	page_right(page_grouped(d->n, text, sizeof(text)), CELL);
+	page_right(format_ns(summary_ns(p->sum, dist_mean(d)), text, sizeof(text)), CELL);
 	quantile_cell(p, d, 0.50);
 	quantile_cell(p, d, 0.90);
 	quantile_cell(p, d, 0.99);
 	quantile_cell(p, d, 0.999);
-	right(format_ns(summary_ns(p->sum, (double)d->max), text, sizeof(text)), CELL);
+	page_right(format_ns(summary_ns(p->sum, (double)d->max), text, sizeof(text)), CELL);
 	putchar('\n');
 }
 
 static void latency_head(const struct page *p)
 {
-	printf("%s  ", ink(p, INK_DIM));
-	left("", LABEL);
-	right("n", CELL);
-	right("mean", CELL);
-	right("p50", CELL + 2);
-	right("p90", CELL + 2);
-	right("p99", CELL + 2);
-	right("p99.9", CELL + 2);
-	right("max", CELL);
-	printf("%s\n", plain(p));
+	printf("%s  ", page_ink(p, INK_DIM));
+	page_left("", LABEL);
+	page_right("n", CELL);
+	page_right("mean", CELL);
+	page_right("p50", CELL + 2);
+	page_right("p90", CELL + 2);
+	page_right("p99", CELL + 2);
+	page_right("p99.9", CELL + 2);
+	page_right("max", CELL);
+	printf("%s\n", page_plain(p));
 }
 
 static void rate_line(const struct page *p)
@@ -258,13 +157,13 @@ static void rate_line(const struct page *p)
 	char n[32];
 	struct facts f;
 	facts_begin(&f, p, "rate");
-	fact(&f, "%s IOPS", grouped((uint64_t)(summary_iops(sum) + 0.5), n, sizeof(n)));
+	fact(&f, "%s IOPS", page_grouped((uint64_t)(summary_iops(sum) + 0.5), n, sizeof(n)));
 	if (sum->seconds > 0)
 		fact(&f, "%.1f MiB/s", (double)sum->counts.bytes / sum->seconds / 1048576);
 	fact(&f, "%.2f in flight on average", summary_in_flight(sum));
 	fact(&f, "window %.3g s", sum->seconds);
 	if (sum->counts.errors)
-		fact(&f, "%s%s I/Os went wrong%s", ink(p, INK_BAD), grouped(sum->counts.errors, n, sizeof(n)), plain(p));
+		fact(&f, "%s%s I/Os went wrong%s", page_ink(p, INK_BAD), page_grouped(sum->counts.errors, n, sizeof(n)), page_plain(p));
 	facts_end();
 }
 
@@ -280,9 +179,9 @@ static void bar_row(const struct page *p, double from, uint64_t count, uint64_t 
 {
 	char text[32], bar[256];
 	int columns = p->width - 28 < 60 ? p->width - 28 : 60;
-	right(format_ns(summary_ns(p->sum, from), text, sizeof(text)), LABEL + 2);
-	printf(" %s│%s%s%s", ink(p, INK_DIM), ink(p, INK_BAR), term_bar((double)count / (double)most, columns, bar, sizeof(bar)), plain(p));
-	printf("%s%7.2f %%%s\n", ink(p, INK_DIM), 100 * (double)count / (double)p->sum->service.n, plain(p));
+	page_right(format_ns(summary_ns(p->sum, from), text, sizeof(text)), LABEL + 2);
+	printf(" %s│%s%s%s", page_ink(p, INK_DIM), page_ink(p, INK_BAR), term_bar((double)count / (double)most, columns, bar, sizeof(bar)), page_plain(p));
+	printf("%s%7.2f %%%s\n", page_ink(p, INK_DIM), 100 * (double)count / (double)p->sum->service.n, page_plain(p));
 }
 
 static void histogram(const struct page *p)
@@ -311,7 +210,7 @@ static void latency(const struct page *p)
 {
 	static const char *const names[SUMMARY_OPS] = { "read", "write", "flush", "discard" };
 	const struct summary *sum = p->sum;
-	heading(p, "Latency");
+	page_heading(p, "Latency");
 	if (!sum->service.n) {
 		printf("  no I/O of this run's window is in the database\n");
 		return;
@@ -324,60 +223,8 @@ static void latency(const struct page *p)
 	for (int i = 0; i < SUMMARY_OPS; i++)
 		latency_row(p, names[i], &sum->op[i]);
 	if (sum->service.hist)
-		printf("  %squantiles by histogram, within 0.2 %%: more than %d I/Os%s\n", ink(p, INK_DIM), DIST_EXACT_MAX, plain(p));
+		printf("  %squantiles by histogram, within 0.2 %%: more than %d I/Os%s\n", page_ink(p, INK_DIM), DIST_EXACT_MAX, page_plain(p));
 	histogram(p);
-}
-
-/* ---- probes ---- */
-
-double series_value(const struct summary *sum, const struct summary_series *s)
-{
-	uint64_t hz = s->side == SIDE_GUEST ? sum->guest_hz : sum->host_hz;
-	if (strcmp(s->kind, "counter") != 0)
-		return s->n ? s->sum / (double)s->n : 0;
-	double seconds = hz && s->last_tsc > s->first_tsc ? tsc_to_ns(s->last_tsc - s->first_tsc, hz) / 1e9 : 0;
-	return seconds > 0 ? (s->last - s->first) / seconds : 0;
-}
-
-static const char *unit_sign(const char *unit)
-{
-	return !strcmp(unit, "percent") ? "%" : unit;
-}
-
-static void series_row(const struct page *p, const struct summary_series *s)
-{
-	bool counter = !strcmp(s->kind, "counter");
-	char value[64];
-	printf("  ");
-	left(s->side == SIDE_GUEST ? "guest" : "host", LABEL);
-	left(s->metric, 22);
-	left(s->dims, 26);
-	snprintf(value, sizeof(value), "%.4g %s%s", series_value(p->sum, s), unit_sign(s->unit), counter ? "/s" : "");
-	right(value, 14);
-	if (!counter) {
-		snprintf(value, sizeof(value), "max %.4g", s->max);
-		right(value, 14);
-	}
-	putchar('\n');
-}
-
-static void probes(const struct page *p)
-{
-	bool any = false;
-	for (size_t i = 0; i < p->sum->n_series; i++) {
-		if (!p->sum->series[i].n)
-			continue;
-		if (!any)
-			heading(p, "Probes");
-		any = true;
-		series_row(p, &p->sum->series[i]);
-	}
-	for (size_t i = 0; i < p->a->n; i++) {
-		const struct attr *it = &p->a->item[i];
-		if (strncmp(it->key, "probe.", 6) || !strcmp(it->text, "loaded"))
-			continue;
-		printf("  %s%s: %s%s\n", ink(p, strncmp(it->text, "quarantined", 11) ? INK_DIM : INK_WARN), it->key + 6, it->text, plain(p));
-	}
 }
 
 /* ---- clock and losses ---- */
@@ -387,7 +234,7 @@ static void clock_box(const struct page *p)
 	const struct summary_clock *c = &p->sum->clock;
 	char bound[32];
 	struct facts f;
-	heading(p, "Clock");
+	page_heading(p, "Clock");
 	facts_begin(&f, p, "guest−host");
 	if (!c->tier) {
 		fact(&f, "not related: no exchange was answered");
@@ -400,7 +247,7 @@ static void clock_box(const struct page *p)
 	fact(&f, "%llu samples", (unsigned long long)c->samples);
 	fact(&f, "TSC %.3f MHz, guest %.3f MHz", (double)p->sum->host_hz / 1e6, (double)p->sum->guest_hz / 1e6);
 	if (c->jumped)
-		fact(&f, "%sthe clock jumped inside the window%s", ink(p, INK_WARN), plain(p));
+		fact(&f, "%sthe clock jumped inside the window%s", page_ink(p, INK_WARN), page_plain(p));
 	facts_end();
 }
 
@@ -422,26 +269,26 @@ static void losses(const struct page *p)
 {
 	bool any = false;
 	char n[32];
-	heading(p, "Losses");
+	page_heading(p, "Losses");
 	for (size_t i = 0; i < p->a->n; i++) {
 		const struct attr *it = &p->a->item[i];
 		if (strncmp(it->key, "lost.", 5) || !strcmp(it->text, "0"))
 			continue;
 		any = true;
-		printf("  %s", ink(p, INK_WARN));
-		right(it->text, LABEL);
-		printf("%s  %s\n", plain(p), loss_text(it->key + 5));
+		printf("  %s", page_ink(p, INK_WARN));
+		page_right(it->text, LABEL);
+		printf("%s  %s\n", page_plain(p), loss_text(it->key + 5));
 	}
 	struct facts f;
 	facts_begin(&f, p, "account");
 	if (!any)
-		fact(&f, "%snothing lost%s", ink(p, INK_GOOD), plain(p));
-	fact(&f, "%s I/Os issued", grouped(attrs_u64(p->a, "window.issued"), n, sizeof(n)));
-	fact(&f, "%s in the database", grouped(p->sum->counts.seen, n, sizeof(n)));
-	fact(&f, "%s of them in the ramp, not counted", grouped(p->sum->counts.ramp, n, sizeof(n)));
+		fact(&f, "%snothing lost%s", page_ink(p, INK_GOOD), page_plain(p));
+	fact(&f, "%s I/Os issued", page_grouped(attrs_u64(p->a, "window.issued"), n, sizeof(n)));
+	fact(&f, "%s in the database", page_grouped(p->sum->counts.seen, n, sizeof(n)));
+	fact(&f, "%s of them in the ramp, not counted", page_grouped(p->sum->counts.ramp, n, sizeof(n)));
 	if (attrs_u64(p->a, "window.verified") || attrs_u64(p->a, "window.verify_bad")) {
-		fact(&f, "%s blocks verified", grouped(attrs_u64(p->a, "window.verified"), n, sizeof(n)));
-		fact(&f, "%s bad", grouped(attrs_u64(p->a, "window.verify_bad"), n, sizeof(n)));
+		fact(&f, "%s blocks verified", page_grouped(attrs_u64(p->a, "window.verified"), n, sizeof(n)));
+		fact(&f, "%s bad", page_grouped(attrs_u64(p->a, "window.verify_bad"), n, sizeof(n)));
 	}
 	facts_end();
 }
@@ -455,7 +302,7 @@ void show_text(const struct summary *sum, const struct attrs *a)
 	machine_lines(&p);
 	if (sum->run.status != RUN_FAILED || sum->service.n) {
 		latency(&p);
-		probes(&p);
+		show_probes(&p);
 		clock_box(&p);
 	}
 	losses(&p);

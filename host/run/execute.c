@@ -45,6 +45,10 @@ static void quantile_text(const struct summary *sum, double q, char *dst, size_t
 static void print_line(const struct run_result *res, const char *cell, const struct summary *sum)
 {
 	char p50[32], p99[32];
+	if (!sum->counts.counted) {
+		printf("run %-4llu %-36s no I/O recorded  %s\n", (unsigned long long)res->run, *cell ? cell : "single cell", run_status_name(res->status));
+		return;
+	}
 	quantile_text(sum, 0.50, p50, sizeof(p50));
 	quantile_text(sum, 0.99, p99, sizeof(p99));
 	printf("run %-4llu %-36s n %-8llu %8.0f IOPS  p50 %-9s p99 %-9s%s%s\n", (unsigned long long)res->run, *cell ? cell : "single cell",
@@ -193,6 +197,21 @@ static json_t *plan_json(const struct study *st, const struct study_run *order, 
 	return runs;
 }
 
+/* The keys that are not at their defaults: "rw=randwrite runtime=3s". */
+static char *changed_keys(const struct workload *w, char *dst, size_t cap)
+{
+	struct workload plain;
+	size_t used = 0;
+	workload_default(&plain);
+	dst[0] = 0;
+	for (const struct workload_key *k = workload_keys(); k->key; k++) {
+		char is[64], was[64];
+		if (strcmp(workload_get(w, k->key, is, sizeof(is)), workload_get(&plain, k->key, was, sizeof(was))) && used < cap)
+			used += (size_t)snprintf(dst + used, cap - used, "%s%s=%s", used ? " " : "", k->key, is);
+	}
+	return dst;
+}
+
 static double load_seconds(const struct study *st, const struct study_run *order, size_t n)
 {
 	double ns = 0;
@@ -220,15 +239,15 @@ int study_print(const struct study *st, bool json, struct error *err)
 		json_print(out);
 		return EXIT_DONE;
 	}
-	printf("%zu cells × %u repeats = %zu runs, %.1f s of load, seed %llu\n", study_cells(st), st->repeats, n, load_seconds(st, order, n),
-	       (unsigned long long)st->seed);
+	printf("%zu run%s: %zu cell%s, %u time%s each; %.1f s of load, seed %llu\n", n, n == 1 ? "" : "s", study_cells(st),
+	       study_cells(st) == 1 ? "" : "s", st->repeats, st->repeats == 1 ? "" : "s", load_seconds(st, order, n), (unsigned long long)st->seed);
 	for (size_t i = 0; i < n; i++) {
 		struct config c;
 		char cell[STUDY_CELL_TEXT], brief[STUDY_CELL_TEXT], workload[WORKLOAD_TEXT_MAX];
 		if (study_cell(st, order[i].cell, &c, cell, sizeof(cell), err))
 			return -1;
 		shorten(cell, brief, sizeof(brief));
-		printf("%4zu. %-40s %s\n", i + 1, *brief ? brief : "single cell", workload_print(&c.workload, workload, sizeof(workload)));
+		printf("%4zu. %-40s %s\n", i + 1, *brief ? brief : "single cell", changed_keys(&c.workload, workload, sizeof(workload)));
 	}
 	return EXIT_DONE;
 }

@@ -69,11 +69,11 @@ static void tear_down(struct run *r)
 	r->vm = NULL;
 }
 
-/* A guest that KVM never brought to its greeting gets one more try under emulation. */
+/* A guest that KVM never brought to its greeting, or whose QEMU KVM brought down, gets one more try under emulation. */
 static bool falls_back(struct run *r, const struct error *err)
 {
-	bool silent = err->code == ERR_TIMEOUT || (r->session && session_lost(r->session));
-	return silent && r->accel.kvm && !strcmp(config_str(r->req->config, CFG_VM_ACCEL), "auto");
+	bool kvms_fault = err->code == ERR_TIMEOUT || err->code == ERR_FAILED || err->code == ERR_IO;
+	return kvms_fault && r->accel.kvm && !strcmp(config_str(r->req->config, CFG_VM_ACCEL), "auto");
 }
 
 static int get_guest(struct run *r, struct error *err)

@@ -19,7 +19,7 @@
  *   window.{open,ramp_end,close}           guest TSC
  *   window.{issued,recorded,errors,verified,verify_bad,code,text}
  *   intake.{records,io_chunks,sample_chunks,drained}
- *   clock.{rounds,lost_pongs,refused_pongs}   port.{control,data}.*
+ *   clock.{rounds,breaks,lost_pongs,refused_pongs}   port.{control,data}.*
  *   lost.*                                 loss.h; and lost.collector from the store
  *   error.code error.text                  why it failed or ended early
  */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "common/version.h"
@@ -162,12 +163,34 @@ static const struct link_ops link_ops = { .message = on_message, .peer_seen = on
 
 /* ---- waiting ---- */
 
-/* QEMU's end explains a closed port better than the port does. */
+/* QEMU's end explains a closed port better than the port does; its sockets close a little before it can be waited for. */
 static void explain_loss(struct session *s)
 {
 	struct error how = { 0 };
-	if (s->vm && !vm_alive(s->vm, &how))
-		error_set(&s->lost, ERR_FAILED, "QEMU ended while the guest was at work: %s", how.text);
+	int tries = s->lost.code ? 50 : 1;
+	while (s->vm && tries-- > 0) {
+		if (!vm_alive(s->vm, &how)) {
+			error_set(&s->lost, ERR_FAILED, "QEMU ended while the guest was at work: %s", how.text);
+			return;
+		}
+		if (tries)
+			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	}
+}
+
+/* What stops a guest's time, or moves it to another machine, breaks what is known of its clock. */
+static void heed_events(struct session *s)
+{
+	static const char *const breaks[] = { "STOP", "RESUME", "SUSPEND", "WAKEUP", "RESET", "MIGRATION", NULL };
+	char name[VM_EVENT_MAX];
+	while (s->vm && vm_event(s->vm, name)) {
+		for (const char *const *b = breaks; *b; b++) {
+			if (strcmp(*b, name) != 0)
+				continue;
+			clock_track_break(s->clock);
+			s->clock_breaks++;
+		}
+	}
 }
 
 int session_turn(struct session *s, struct error *err)
@@ -181,6 +204,7 @@ int session_turn(struct session *s, struct error *err)
 		*err = *intake_failure(s->intake);
 		return -1;
 	}
+	heed_events(s);
 	explain_loss(s);
 	if (s->lost.code) {
 		*err = s->lost;

@@ -41,7 +41,7 @@ struct session {
 	size_t samples;
 	uint64_t ping_id, ping_t1;
 	bool pong;
-	unsigned refused_pongs, lost_pongs, clock_rounds;
+	unsigned refused_pongs, lost_pongs, clock_rounds, clock_breaks;
 };
 
 /* Pumps the loop until *flag. `what` ends the sentence "waited 15 s for …". */

@@ -58,7 +58,8 @@ static int put_clock(struct session *s, struct store_batch *b, uint64_t run, str
 		if (put_epoch(b, run, &out, err))
 			return -1;
 	}
-	if (put_attr_u64(b, run, "clock.rounds", s->clock_rounds, err) || put_attr_u64(b, run, "clock.lost_pongs", s->lost_pongs, err))
+	if (put_attr_u64(b, run, "clock.rounds", s->clock_rounds, err) || put_attr_u64(b, run, "clock.breaks", s->clock_breaks, err) ||
+	    put_attr_u64(b, run, "clock.lost_pongs", s->lost_pongs, err))
 		return -1;
 	return put_attr_u64(b, run, "clock.refused_pongs", s->refused_pongs, err);
 }
