@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "host/run/stop.h"
 #include "host/vm/qemu.h"
 #include "tests/fixtures/qemu_kernel.h"
 
@@ -463,6 +464,31 @@ static void test_death_is_told(void **state)
 	assert_nothing_left();
 }
 
+/* SIGINT while QEMU is waited for: over at once, nothing left. In a child, since the note stays taken. */
+static void test_interrupted(void **state)
+{
+	(void)state;
+	struct config c = base_config();
+	const struct accel_choice accel = { .kvm = false };
+	int status;
+
+	set(&c, "vm.qemu", FIXTURE("qemu-mute"));
+	set(&c, "vm.boot_timeout", "1h");
+	pid_t collector = fork();
+	if (collector == 0) {
+		struct error err = { 0 };
+		stop_watch();
+		_exit(vm_start(&c, &accel, &err) ? 100 : (int)err.code);
+	}
+	for (int i = 0; i < 500 && count_entries(runs) == 0; i++)
+		usleep(10000);
+	kill(collector, SIGINT);
+	assert_int_equal(waitpid(collector, &status, 0), collector);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), ERR_INTERRUPTED);
+	assert_nothing_left();
+}
+
 /* ---- a world of its own ---- */
 
 static int make_world(void **state)
@@ -510,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_image_of_another_version),
 		cmocka_unit_test(test_faults_after_start),
 		cmocka_unit_test(test_death_is_told),
+		cmocka_unit_test(test_interrupted),
 	};
 	return cmocka_run_group_tests(tests, make_world, remove_world);
 }
