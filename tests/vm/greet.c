@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The least collector there is: greets a guest over its control port and, unless told not to, powers it off.
+ * The least collector there is: greets a guest over its control port, then powers it off.
  *
- *   greet [--stay] [--quiet] SOCKET SECONDS
+ *   greet [--quiet] SOCKET SECONDS
  *
  * Connects to the UNIX socket of QEMU's chardev (waits for it to appear), sends GREET and prints what HELLO, DISK and
- * HELLO_END say, one `name=value` line each, then `greeting_ms`: from the start of this program to HELLO.
+ * HELLO_END say, one `name=value` line each, then `hello_at_ms`: when HELLO came, in milliseconds since 1970.
  * Exit status 0 when the greeting was complete, and POWEROFF acknowledged, within SECONDS; else 1.
  */
 #include <errno.h>
@@ -15,19 +15,22 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/channel.h"
 #include "common/loop.h"
 #include "common/version.h"
 
+static const uint64_t CONNECT_NS = 30 * 1000000000ULL;
+
 struct greeter {
 	struct loop *loop;
 	struct channel *ch;
 	int fd;
 	const char *path;
-	uint64_t began, hello_ns;
-	bool stay, quiet;
+	uint64_t hello_at_ms;  /* 0: HELLO has not come */
+	bool quiet;            /* print hello_at_ms alone */
 	bool complete;         /* HELLO_END has come */
 	bool failed;
 };
@@ -48,7 +51,10 @@ static void print_text(const char *name, struct span s)
 
 static void print_hello(struct greeter *g, const struct msg_hello *m)
 {
-	g->hello_ns = monotonic_ns();
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	g->hello_at_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	if (g->quiet)
 		return;
 	printf("protocol=%u\ncpus=%u\nmemory=%llu\ntsc_hz=%llu\nuptime_ms=%.1f\n", m->protocol, m->cpus,
@@ -78,11 +84,9 @@ static void finish_greeting(struct greeter *g)
 	struct msg_poweroff off = { 0 };
 
 	g->complete = true;
-	printf("greeting_ms=%.1f\n", (double)(g->hello_ns - g->began) / 1e6);
+	printf("hello_at_ms=%llu\n", (unsigned long long)g->hello_at_ms);
 	fflush(stdout);
-	if (g->stay)
-		loop_stop(g->loop);
-	else if (channel_send_poweroff(g->ch, &off, CHANNEL_WAIT, &err))
+	if (channel_send_poweroff(g->ch, &off, CHANNEL_WAIT, &err))
 		fail(g, err.text);
 }
 
@@ -99,7 +103,7 @@ static void take_message(void *ctx, struct channel *ch, uint16_t type, struct sp
 		print_hello(g, &hello);
 	else if (type == MSG_DISK && msg_disk_decode(payload, &disk, &err) == 0)
 		print_disk(g, &disk);
-	else if (type == MSG_HELLO_END && g->hello_ns && !g->complete)
+	else if (type == MSG_HELLO_END && g->hello_at_ms && !g->complete)
 		finish_greeting(g);
 	if (err.code)
 		fail(g, err.text);
@@ -165,10 +169,11 @@ static void give_up(void *ctx)
 	fail(ctx, "no complete greeting in time");
 }
 
-/* QEMU makes its socket some time after its start. */
-static int connect_to(const char *path, uint64_t deadline)
+/* QEMU makes its socket soon after its start, or has failed. */
+static int connect_to(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	uint64_t deadline = monotonic_ns() + CONNECT_NS;
 
 	if (snprintf(a.sun_path, sizeof(a.sun_path), "%s", path) >= (int)sizeof(a.sun_path))
 		return -1;
@@ -193,7 +198,8 @@ static int converse(struct greeter *g, uint64_t timeout_ns)
 	struct id16 self = { { 0 } };
 	struct error err = { 0 };
 
-	memcpy(self.b, &g->began, sizeof(g->began));
+	uint64_t drawn = monotonic_ns();
+	memcpy(self.b, &drawn, sizeof(drawn));
 	g->loop = loop_new(&err);
 	g->ch = channel_new(CHANNEL_HOST, &self, 8 * FRAME_MAX, &ops, g, &err);
 	if (!g->loop || !g->ch)
@@ -214,21 +220,19 @@ out:
 
 int main(int argc, char **argv)
 {
-	struct greeter g = { .began = monotonic_ns() };
+	struct greeter g = { 0 };
 	int at = 1, status;
 
-	for (; at < argc && !strncmp(argv[at], "--", 2); at++) {
-		g.stay |= !strcmp(argv[at], "--stay");
-		g.quiet |= !strcmp(argv[at], "--quiet");
-	}
+	g.quiet = argc > 1 && !strcmp(argv[1], "--quiet");
+	at += g.quiet;
 	if (argc - at != 2) {
-		fputs("usage: greet [--stay] [--quiet] SOCKET SECONDS\n", stderr);
+		fputs("usage: greet [--quiet] SOCKET SECONDS\n", stderr);
 		return EXIT_USAGE;
 	}
 	uint64_t timeout_ns = strtoull(argv[at + 1], NULL, 10) * 1000000000ULL;
 
 	g.path = argv[at];
-	g.fd = connect_to(g.path, g.began + timeout_ns);
+	g.fd = connect_to(g.path);
 	if (g.fd < 0) {
 		fprintf(stderr, "greet: %s: nobody listens there\n", g.path);
 		return EXIT_FAILED;
