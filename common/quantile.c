@@ -2,7 +2,6 @@
 #include "common/quantile.h"
 
 #include <float.h>
-#include <math.h>
 #include <string.h>
 
 enum { DIGIT_BITS = 8, DIGITS = 64 / DIGIT_BITS, DIGIT_VALUES = 1 << DIGIT_BITS };
@@ -47,12 +46,13 @@ void sort_u64(uint64_t *v, uint64_t *tmp, size_t n)
 
 uint64_t quantile_rank(uint64_t n, double q)
 {
-	double x = q * (double)n, whole = floor(x);
-	if (x - whole > 4 * DBL_EPSILON * x)
-		whole += 1;
-	if (whole < 1)
-		return 1;
-	return whole >= (double)n ? n : (uint64_t)whole;
+	double x = q * (double)n;
+	if (x >= (double)n)
+		return n;
+	uint64_t whole = (uint64_t)x;
+	if (x - (double)whole > 4 * DBL_EPSILON * x)
+		whole++;
+	return whole ? whole : 1;
 }
 
 uint64_t quantile_sorted(const uint64_t *v, size_t n, double q)
