@@ -89,6 +89,18 @@ static void fill(struct world *w)
 	store_close(s);
 }
 
+static void limit_file_size(rlim_t bytes)
+{
+	struct rlimit limit = { bytes, RLIM_INFINITY };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void lift_limit(struct world *w)
+{
+	(void)w;
+	limit_file_size(RLIM_INFINITY);
+}
+
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -104,6 +116,9 @@ static int teardown(void **state)
 {
 	struct world *w = *state;
 	char command[128];
+	/* What a failed test left behind. */
+	lift_limit(w);
+	umount2(w->db, MNT_DETACH);
 	snprintf(command, sizeof(command), "rm -rf %s", w->dir);
 	int r = system(command);
 	free(w);
@@ -404,18 +419,6 @@ static void run_out_of_room(struct world *w, void (*more_room)(struct world *w))
 	assert_int_equal(c.damaged, 0);
 	store_batch_free(b);
 	store_close(s);
-}
-
-static void limit_file_size(rlim_t bytes)
-{
-	struct rlimit limit = { bytes, RLIM_INFINITY };
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void lift_limit(struct world *w)
-{
-	(void)w;
-	limit_file_size(RLIM_INFINITY);
 }
 
 static void file_size_limit_loses_nothing(void **state)
