@@ -170,7 +170,7 @@ static void explain_loss(struct session *s)
 	int tries = s->lost.code ? 50 : 1;
 	while (s->vm && tries-- > 0) {
 		if (!vm_alive(s->vm, &how)) {
-			error_set(&s->lost, ERR_FAILED, "QEMU ended while the guest was at work: %s", how.text);
+			error_set(&s->lost, ERR_FAILED, "the guest is gone: %s", how.text);
 			return;
 		}
 		if (tries)
