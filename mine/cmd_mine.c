@@ -41,7 +41,7 @@ static void print_help(void)
 	      "  TEMPLATE          a name (latency) or the path of an XML file\n"
 	      "  -o, --output DIR  folder for the results; made where it is missing\n"
 	      "  --db PATH         database; else $BIFOCAL_DB, else the XDG data directory's\n"
-	      "  --where KEY=VALUE only runs that have it: disk.bus=ahci iodepth=1,8 run=3 study=all op=read\n"
+	      "  --where KEY=VALUE only runs that have it: disk.bus=ahci iodepth=1,8 run=3 study=last op=read\n"
 	      "  --json            one object on stdout: where the files are, what was left out\n"
 	      "  --list            the templates there are\n"
 	      "  --check FILE      only check a template\n", stdout);

@@ -154,8 +154,27 @@ static int emptied(const struct candidates *c, const struct filter *f, struct er
 			 c->n == 1 ? "" : "s", c->n == 1 ? "s" : "ve", f->key, *seen ? seen : "not at all");
 }
 
+/* Drops every study but the newest; returns how many runs that were. */
+static size_t keep_last_study(struct candidates *c, uint64_t *last)
+{
+	size_t before = c->n;
+	*last = 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->run[i].meta.study > *last)
+			*last = c->run[i].meta.study;
+	for (size_t i = c->n; i-- > 0;)
+		if (c->run[i].meta.study != *last)
+			drop_run(c, i);
+	return before - c->n;
+}
+
 static int apply_filter(struct candidates *c, const struct filter *f, struct error *err)
 {
+	if (strcmp(f->key, "study") == 0 && strcmp(f->values, "last") == 0 && !f->except) {
+		uint64_t last;
+		keep_last_study(c, &last);
+		return 0;
+	}
 	bool known = strcmp(f->key, "op") == 0;
 	size_t passing = 0;
 	for (size_t i = 0; i < c->n; i++) {
@@ -184,20 +203,12 @@ static bool names_study(const struct selection *sel)
 	return false;
 }
 
-static int keep_last_study(struct dataset *d, struct candidates *c, struct error *err)
+static int take_last_study(struct dataset *d, struct candidates *c, struct error *err)
 {
-	uint64_t last = 0, others = 0;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->run[i].meta.study > last)
-			last = c->run[i].meta.study;
-	for (size_t i = c->n; i-- > 0;)
-		if (c->run[i].meta.study != last) {
-			drop_run(c, i);
-			others++;
-		}
-	if (others && dataset_note(d, false, "This is study %llu, the newest. The database holds %llu run%s of earlier studies: "
-				   "--where study=all takes them in.", (unsigned long long)last, (unsigned long long)others,
-				   others == 1 ? "" : "s"))
+	uint64_t last;
+	size_t others = keep_last_study(c, &last);
+	if (others && dataset_note(d, false, "This is study %llu, the newest. The database holds %zu run%s of earlier studies: "
+				   "--where study=all takes them in.", (unsigned long long)last, others, others == 1 ? "" : "s"))
 		return error_set(err, ERR_LIMIT, "no memory");
 	return 0;
 }
@@ -223,7 +234,7 @@ static int select_runs(struct dataset *d, struct candidates *c, const struct sel
 {
 	if (!c->n)
 		return error_set(err, ERR_NOT_FOUND, "the database holds no run yet; `bifocal run` makes one");
-	if (sel->last_study && !names_study(sel) && keep_last_study(d, c, err))
+	if (sel->last_study && !names_study(sel) && take_last_study(d, c, err))
 		return -1;
 	for (size_t i = 0; i < sel->n_filters; i++)
 		if (apply_filter(c, &sel->filter[i], err))

@@ -19,7 +19,7 @@
 
 struct filter {
 	const char *key;
-	const char *values;          /* comma-separated; "all" for study: every one */
+	const char *values;          /* comma-separated; for study also "all" and "last" */
 	bool except;                 /* keep runs that do not have it */
 	const char *origin;          /* for messages: "--where disk.bus=foo", "templates/latency.xml:12" */
 };

@@ -74,7 +74,7 @@ static void put_header(png_structp p, png_infop info, int width, int height, dou
 	png_set_sRGB_gAMA_and_cHRM(p, info, PNG_sRGB_INTENT_PERCEPTUAL);
 	png_uint_32 per_metre = (png_uint_32)lround(dpi / 0.0254);
 	png_set_pHYs(p, info, per_metre, per_metre, PNG_RESOLUTION_METER);
-	png_set_compression_level(p, 9);
+	png_set_compression_level(p, 6);
 	/* Flat areas and thin lines compress best unfiltered. */
 	png_set_filter(p, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
 }

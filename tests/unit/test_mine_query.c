@@ -94,6 +94,13 @@ static void test_filters(void **state)
 	assert_int_equal(load(&d, "run", "2,3", NULL, NULL, false, &err), 0);
 	assert_int_equal(d.runs, 2);
 	dataset_fini(&d);
+	assert_int_equal(load(&d, "study", "last", NULL, NULL, false, &err), 0);
+	assert_int_equal(d.runs, 8);
+	assert_true(d.run[0].meta.run == 9 && d.notes == 0);
+	dataset_fini(&d);
+	assert_int_equal(load(&d, "study", "all", NULL, NULL, true, &err), 0);
+	assert_int_equal(d.runs, 16);
+	dataset_fini(&d);
 	assert_int_equal(load(&d, "disk.bus", "ah", NULL, NULL, true, &err), -1);
 	assert_int_equal(load(&d, "disk.bus", "nvme", NULL, NULL, true, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
