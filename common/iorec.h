@@ -47,7 +47,7 @@ enum {
 	/* Ten thousand records pack into about 100 KiB: a few frames, one store value,
 	 * and little enough that the collector unpacks it on the side. */
 	IOREC_CHUNK = 10000,
-	IOREC_CHUNK_BYTES = 1 << 20,      /* bound of a packed chunk: CHANNEL_MESSAGE_MAX less a header's room */
+	IOREC_CHUNK_BYTES = (1 << 20) - 64, /* bound of a packed chunk: CHANNEL_MESSAGE_MAX less io_chunk's own fields */
 };
 
 /* Appends one chunk; n <= IOREC_CHUNK. A record that the format cannot say (job, op or flags out of
