@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "common/units.h"
+#include "host/term.h"
+
+enum { HELP_COLUMN = 26 };
 
 int args_unknown(struct error *err, const char *what, const char *word, const char *const words[], const char *more)
 {
@@ -96,6 +99,13 @@ static int take_option(const struct arg_spec *spec, int argc, char **argv, int *
 	return take_value(spec, o, value, err);
 }
 
+/* printf's own padding counts bytes. */
+static void print_row(const char *left, const char *help)
+{
+	int pad = HELP_COLUMN - term_columns(left);
+	printf("  %s%*s %s\n", left, pad > 0 ? pad : 0, "", help);
+}
+
 static void print_help(const struct arg_spec *spec)
 {
 	printf("Usage: bifocal %s [options]%s%s\n\n%s\n\nOptions:\n", spec->verb, *spec->operands ? " " : "", spec->operands, spec->summary);
@@ -104,9 +114,9 @@ static void print_help(const struct arg_spec *spec)
 		if (o->letter)
 			snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
-		printf("  %-26s %s\n", left, o->help);
+		print_row(left, o->help);
 	}
-	printf("  %-26s %s\n", "    --help", "this text");
+	print_row("    --help", "this text");
 	if (spec->epilog)
 		spec->epilog(stdout);
 }
