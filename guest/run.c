@@ -172,9 +172,6 @@ static int prepare(struct run *r, const struct run_request *q, struct error *err
 
 int run_prepare(struct run *r, const struct run_request *q, struct error *err)
 {
-	if (r->state != RUN_IDLE && r->state != RUN_PREPARED)
-		return error_set(err, ERR_REFUSED, "run %llu: the agent is busy with run %llu, whose records are not all sent; wait for its run_drained",
-				 (unsigned long long)q->id, (unsigned long long)r->id);
 	run_release(r);
 	if (check_request(q, err) || prepare(r, q, err)) {
 		run_release(r);

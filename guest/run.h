@@ -72,7 +72,7 @@ struct run_request {
 int run_init(struct run *r, const char *root, struct error *err);
 void run_fini(struct run *r);
 
-/* IDLE or PREPARED (what was prepared is given up) → PREPARED; IDLE after a failure. */
+/* IDLE or PREPARED (what was prepared is given up) → PREPARED; IDLE after a failure. The caller sees to it that no run goes on. */
 int run_prepare(struct run *r, const struct run_request *q, struct error *err);
 /* PREPARED → WINDOW. */
 void run_start(struct run *r);

@@ -18,9 +18,10 @@ static void complain(struct channel *ch, uint64_t run, const struct error *what)
 		log_error("%s", err.text);
 }
 
+/* A start that is due counts: more commands may have come with it in one read. */
 static bool is_busy(const struct agent *a)
 {
-	return a->run.state == RUN_WINDOW || a->run.state == RUN_VERIFYING || a->run.state == RUN_OVER;
+	return a->start_due || a->run.state == RUN_WINDOW || a->run.state == RUN_VERIFYING || a->run.state == RUN_OVER;
 }
 
 static void on_greet(struct agent *a, struct channel *ch, const struct msg_greet *m)
@@ -63,19 +64,21 @@ static void on_clock_ping(struct agent *a, struct channel *ch, const struct msg_
 		log_error("clock: %s", err.text);
 }
 
-static void refuse_probes(const struct agent *a, struct channel *ch, const char *what)
+/* True, and said to the collector, while a run goes on or its records are not all sent. */
+static bool refuse_busy(const struct agent *a, struct channel *ch, uint64_t run, const char *what)
 {
 	struct error err = { 0 };
 
-	error_set(&err, ERR_REFUSED, "%s: the agent is busy with run %" PRIu64 "; wait for its run_drained", what, a->run.id);
-	complain(ch, 0, &err);
+	if (!is_busy(a))
+		return false;
+	error_set(&err, ERR_REFUSED, "%s: the agent is busy with run %" PRIu64 ", whose records are not all sent; wait for its run_drained", what, a->run.id);
+	complain(ch, run, &err);
+	return true;
 }
 
 static void on_probe_clear(struct agent *a, struct channel *ch)
 {
-	if (is_busy(a))
-		refuse_probes(a, ch, "probe_clear");
-	else
+	if (!refuse_busy(a, ch, 0, "probe_clear"))
 		probes_clear(&a->probes);
 }
 
@@ -84,10 +87,8 @@ static void on_probe_load(struct agent *a, struct channel *ch, const struct msg_
 	struct probe_verdict v;
 	struct error err = { 0 };
 
-	if (is_busy(a)) {
-		refuse_probes(a, ch, "probe_load");
+	if (refuse_busy(a, ch, 0, "probe_load"))
 		return;
-	}
 	probes_load(&a->probes, m, &v);
 	struct msg_probe_state state = { .probe = m->probe, .state = (uint8_t)v.state, .text = span_of(v.reason.text) };
 	if (channel_send_probe_state(ch, &state, CHANNEL_DROP_OLDEST, &err) < 0)
@@ -126,6 +127,8 @@ static void on_run_prepare(struct agent *a, struct channel *ch, const struct msg
 	struct run_request q = { 0 };
 	struct error err = { 0 };
 
+	if (refuse_busy(a, ch, m->run, "run_prepare"))
+		return;
 	if (read_request(a, m, disk, sizeof(disk), &q, &err) || run_prepare(&a->run, &q, &err)) {
 		complain(ch, m->run, &err);
 		return;

@@ -245,7 +245,7 @@ static void test_window_is_quiet(void **state)
 	world_fini(&w);
 }
 
-/* Without a host for many runs' worth of records the agent holds what it held: one run, and refuses the next. */
+/* Run after run, and a host that comes and goes: the agent grows no more. */
 static void test_memory_settles(void **state)
 {
 	(void)state;
@@ -267,7 +267,8 @@ static void test_memory_settles(void **state)
 		if (i == 3 || i == 11)
 			pages[i == 11] = strtol(text, NULL, 10);
 	}
-	assert_int_equal(pages[0], pages[1]);
+	/* Eight runs' records would be 1171 pages. */
+	assert_true(pages[1] - pages[0] < 16);
 	world_fini(&w);
 }
 
