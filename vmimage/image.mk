@@ -34,12 +34,14 @@ $(IMG)/mkcpio: vmimage/mkcpio.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -O2 $(WARN) -o $@ $<
 
+# A sanitized agent is dynamic, and the image has no loader for it.
 $(IMG)/init: $(IMAGE_INIT)
+	$(if $(SAN),$(error make image: not with SAN; the image in $(O) would not boot))
 	$(Q)mkdir -p $(@D)
 	$(Q)strip -o $@ $<
 
-# lz4 unpacks too fast to be seen in the boot time even under emulation; zstd and xz, smaller by a third,
-# cost a tenth of it and more (tests/bench/boot_initrd).
+# lz4 unpacks too fast to be seen in the boot time even under emulation (medians of six boots with 5 MB of contents:
+# 3.03 s, stored 3.10 s, gzip 3.23 s, zstd 3.41 s, xz 3.97 s); zstd and xz are smaller by a third.
 $(IMG)/initrd: vmimage/image.mk vmimage/list-root $(IMG)/mkcpio $(IMG)/init $(IMG)/modules/modules.list
 	$(call say,INITRD,$@)
 	$(Q)vmimage/list-root $(IMG) >$(IMG)/root.list

@@ -32,10 +32,15 @@ second=$?
 wait $first
 first=$?
 
-n=0
+n=0 failed=0
 ok() { # status, what
 	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		failed=1
+	fi
 }
 ok $first "first build"
 [ $first -eq 0 ] || tail -n 20 "$work/one.log" | sed 's/^/# /'
@@ -47,3 +52,4 @@ for f in $files; do
 	ok $? "$f has the same bytes"
 done
 echo "1..$n"
+exit $failed
