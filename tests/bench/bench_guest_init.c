@@ -260,7 +260,7 @@ static void send_channel(int fd, uint64_t bytes)
 	static uint8_t self;
 	struct id16 id = { { 2, ++self } };
 	struct error err;
-	struct channel *ch = channel_new(CHANNEL_GUEST, &id, 1 << 20, &ops, NULL, &err);
+	struct channel *ch = channel_new(CHANNEL_GUEST, &id, 4 << 20, &ops, NULL, &err);
 	uint64_t began = monotonic_ns();
 	if (!ch)
 		die("channel", err.text);
