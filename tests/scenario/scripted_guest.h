@@ -50,7 +50,7 @@ struct script {
 	bool bad_probe;                /* quarantines every probe */
 	unsigned garbage_chunk;        /* the records of this chunk, counted from 1, are noise; 0: of none */
 	unsigned skip_chunk;           /* this one, counted from 1, is never sent */
-	bool foreign_run;              /* every chunk is sent a second time, for a run that is nobody's */
+	uint64_t foreign_run;          /* every chunk is sent a second time, for this run; 0: not */
 	bool outside;                  /* the window given is shorter than the records' span */
 	unsigned no_memory;            /* records dropped, as RUN_DONE tells it */
 	bool hold_drained;             /* never sends RUN_DRAINED nor the last chunk */
@@ -126,7 +126,7 @@ static inline void sg_drain_step(struct sguest *g)
 		if (g->sent + 1 != g->script.skip_chunk)
 			sg_send_chunk(g, g->sent, g->run);
 		if (g->script.foreign_run)
-			sg_send_chunk(g, g->sent, g->run + 1000);
+			sg_send_chunk(g, g->sent, g->script.foreign_run);
 		g->sent++;
 		if (g->script.after_chunk)
 			g->script.after_chunk(g, g->sent - 1);
@@ -410,7 +410,9 @@ static inline void sg_spawn(struct sguest *g, const char *const args[], rlim_t l
 	int n = 1;
 	for (; args[n - 1] && n < SG_ARGS - 1; n++)
 		argv[n] = args[n - 1];
-	assert_int_equal(pipe2(g->pipe, O_CLOEXEC | O_NONBLOCK), 0);
+	/* The end that is read alone must not wait: a program may take EAGAIN from its output for an error. */
+	assert_int_equal(pipe2(g->pipe, O_CLOEXEC), 0);
+	assert_int_equal(fcntl(g->pipe[0], F_SETFL, O_NONBLOCK), 0);
 	g->output_len = 0;
 	g->exited = false;
 	g->pid = fork();

@@ -278,7 +278,7 @@ static void test_skipped_chunk(void **state)
 
 static void test_foreign_run(void **state)
 {
-	struct sguest *g = sg_new(SCRIPT(.foreign_run = true));
+	struct sguest *g = sg_new(SCRIPT(.foreign_run = 1000));
 	(void)state;
 	attach(g, NULL);
 	expect_run(g, RUN_COMPLETE, 4000);

@@ -190,7 +190,7 @@ static void test_killed_and_back(void **state)
 static void test_killed_and_another_guest(void **state)
 {
 	struct sguest *g = sg_new(SCRIPT(.chunks = 5, .hold_drained = true));
-	struct sguest *other = sg_new(SCRIPT(.chunks = 2));
+	struct sguest *other = sg_new(SCRIPT(.chunks = 2, .foreign_run = 1));
 	(void)state;
 	sg_attach(g, NULL, 0);
 	assert_int_equal(sg_serve(g, most_committed), 1000);
