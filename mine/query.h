@@ -50,6 +50,9 @@ struct mine_run {
 	const char *op;              /* "read" or "write" when the run has both, else NULL; also the attribute "op" */
 	uint64_t hz;                 /* of the guest's TSC */
 	double seconds, ramp_seconds;/* counted window; load before it */
+	unsigned epochs;             /* stretches in which the clocks kept their relation; 0: nobody related them */
+	unsigned tier;               /* enum clock_tier, the loosest of the epochs */
+	double bound_ns;             /* ± of guest against host clock, the widest of the epochs */
 	/* Counted requests in submission order: ns since counting began, service time in ns, and with open-loop
 	 * load the response time, from the instant the request was due (else NULL). */
 	uint64_t *at, *latency, *response;

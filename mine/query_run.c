@@ -222,6 +222,16 @@ static int read_window(struct mine_run *r, uint64_t *ramp_end, struct error *err
 	return 0;
 }
 
+static int take_epoch(void *ctx, const struct store_epoch *e)
+{
+	struct mine_run *r = ctx;
+	double half = tsc_to_ns((uint64_t)e->hi - (uint64_t)e->lo, r->hz) / 2;
+	r->epochs++;
+	r->bound_ns = fmax(r->bound_ns, half);
+	r->tier = e->tier > r->tier ? e->tier : r->tier;
+	return 0;
+}
+
 static int compare_at(const void *pa, const void *pb, void *ctx)
 {
 	const uint64_t *at = ctx;
@@ -297,6 +307,9 @@ static int settle_sides(struct mine_run out[2], size_t *n_out, struct store *s, 
 	out[1].hz = out[0].hz;
 	out[1].seconds = out[0].seconds;
 	out[1].ramp_seconds = out[0].ramp_seconds;
+	out[1].epochs = out[0].epochs;
+	out[1].tier = out[0].tier;
+	out[1].bound_ns = out[0].bound_ns;
 	out[0].n_both = out[1].n_both = out[0].n + out[1].n;
 	*n_out = 1;
 	if (!has_any(&out[1])) {
@@ -321,6 +334,8 @@ int run_read(struct mine_run out[2], size_t *n_out, struct store *s, const struc
 	if (run_read_attrs(&out[0], s, err) || read_window(&out[0], &in.ramp_end, err))
 		goto fail;
 	in.hz = out[0].hz;
+	if (store_each_epoch(s, meta->run, take_epoch, &out[0], err))
+		goto fail;
 	int rc = store_each_io(s, meta->run, take_records, &in, err);
 	if (rc == 0)
 		rc = finish_side(&in.side[0]) || finish_side(&in.side[1]);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock_tier.h"
 #include "mine/chart/text.h"
 #include "mine/emit.h"
 #include "mine/report.h"
@@ -131,35 +132,30 @@ void report_cpu(FILE *f, const struct analysis *a)
 
 static void clock_row(FILE *f, const struct analysis *a, const struct mine_run *r)
 {
-	double bound;
-	const char *tier = run_attr(r, "clock.tier"), *epochs = run_attr(r, "clock.epochs");
 	run_head(f, a, r);
-	fputs("<td class=\"text\" data-name=\"Tier\">", f);
-	html_text(f, tier ? tier : "none");
-	fputs("</td><td data-name=\"Bound\">", f);
-	if (run_attr_number(r, "clock.bound_ns", &bound)) {
-		char value[96];
-		text_estimate_ns((struct estimate){ .value = bound }, value, sizeof(value), NULL, 0);
-		fprintf(f, "±&nbsp;%s", value);
-	} else {
-		fputs("unknown", f);
+	if (!r->epochs) {
+		fputs("<td class=\"text\" data-name=\"Tier\">none</td><td data-name=\"Bound\">unknown</td><td data-name=\"Epochs\">0</td></tr>\n", f);
+		return;
 	}
-	fputs("</td><td data-name=\"Epochs\">", f);
-	html_text(f, epochs ? epochs : "–");
-	fputs("</td></tr>\n", f);
+	char value[96];
+	text_estimate_ns((struct estimate){ .value = r->bound_ns }, value, sizeof(value), NULL, 0);
+	fprintf(f, "<td class=\"text\" data-name=\"Tier\">%s</td><td data-name=\"Bound\">±&nbsp;%s</td><td data-name=\"Epochs\">%u</td></tr>\n",
+		clock_tier_name(r->tier), value, r->epochs);
 }
 
 /* "exchange, ±20.1 µs to ±22.4 µs" in a sentence. */
 static void say_bounds(FILE *f, const struct analysis *a)
 {
-	double least = INFINITY, most = 0, bound;
+	double least = INFINITY, most = 0;
 	size_t n = 0;
-	for (size_t i = 0; i < a->data.runs; i++)
-		if (run_attr_number(&a->data.run[i], "clock.bound_ns", &bound)) {
-			least = fmin(least, bound);
-			most = fmax(most, bound);
-			n++;
-		}
+	for (size_t i = 0; i < a->data.runs; i++) {
+		const struct mine_run *r = &a->data.run[i];
+		if (!r->epochs)
+			continue;
+		least = fmin(least, r->bound_ns);
+		most = fmax(most, r->bound_ns);
+		n++;
+	}
 	if (!n) {
 		fputs("<p>No run here has related the two clocks.</p>\n", f);
 		return;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/clock_tier.h"
 #include "common/version.h"
 #include "mine/emit.h"
 #include "mine/report.h"
@@ -124,20 +125,13 @@ static int write_comparison(FILE *f, const struct analysis *a, const struct item
 
 static void write_run(FILE *f, const struct mine_run *r)
 {
-	double bound;
-	const char *tier = run_attr(r, "clock.tier");
 	fprintf(f, "    {\"run\": %llu, \"study\": %llu, \"status\": \"%s\", \"counted\": %zu, \"ramp\": %zu, \"failed\": %llu, \"impossible\": %llu, "
 		"\"flushes\": %llu, \"seconds\": ", (unsigned long long)r->meta.run, (unsigned long long)r->meta.study,
 		run_status_name(r->meta.status), r->n, r->n_ramp, (unsigned long long)r->failed, (unsigned long long)r->impossible,
 		(unsigned long long)r->flushes);
 	json_number(f, r->seconds);
-	fputs(", \"clock\": {\"tier\": ", f);
-	if (tier)
-		json_text(f, tier);
-	else
-		fputs("null", f);
-	fputs(", \"bound_ns\": ", f);
-	json_number(f, run_attr_number(r, "clock.bound_ns", &bound) ? bound : NAN);
+	fprintf(f, ", \"clock\": {\"epochs\": %u, \"tier\": \"%s\", \"bound_ns\": ", r->epochs, r->epochs ? clock_tier_name(r->tier) : "none");
+	json_number(f, r->epochs ? r->bound_ns : NAN);
 	fputs("}}", f);
 }
 
