@@ -161,6 +161,38 @@ static void test_curve(void **state)
 	scene_fini(&s);
 }
 
+/* Bursts in a few blocks of time make the limits of neighbouring percentiles cross: the ribbon must not show it. */
+static void test_ribbon_never_falls(void **state)
+{
+	(void)state;
+	struct error err = { 0 };
+	struct mine_run run = { 0 };
+	struct stats st;
+	struct curve c;
+	struct series_look look = { "x", 0, 0, 0 };
+	unsigned falls = 0;
+	make_run(&run, 20000, 7, 1e5, 0.3);
+	for (size_t i = 0; i < run.n; i++)
+		if (i / 2000 == 3 && i % 11 == 0)
+			run.latency[i] *= 8;
+	struct stats_run r = { run.at, run.latency, run.n, run.seconds };
+	assert_int_equal(stats_init(&st, &r, 1, 0.95, &err), 0);
+	assert_int_equal(curve_init(&c, &look, &st, &err), 0);
+	for (size_t i = 1; i < c.n; i++) {
+		struct estimate a = stats_quantile(&st, 1 - pow(10, -c.p[i - 1].x)), b = stats_quantile(&st, 1 - pow(10, -c.p[i].x));
+		falls += a.supported && b.supported && (b.lo < a.lo || b.hi < a.hi);
+		if (c.p[i - 1].at.supported && c.p[i].at.supported)
+			assert_true(c.p[i].at.lo >= c.p[i - 1].at.lo && c.p[i].at.hi >= c.p[i - 1].at.hi);
+	}
+	assert_true(falls > 0);
+	curve_fini(&c);
+	stats_fini(&st);
+	free(run.at);
+	free(run.latency);
+	free(run.ramp_before);
+	free(run.ramp_latency);
+}
+
 static void test_slices(void **state)
 {
 	(void)state;
@@ -291,6 +323,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ticks),
 		cmocka_unit_test(test_curve),
+		cmocka_unit_test(test_ribbon_never_falls),
 		cmocka_unit_test(test_slices),
 		cmocka_unit_test(test_texts_keep_their_places),
 		cmocka_unit_test(test_png),

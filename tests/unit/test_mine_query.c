@@ -202,6 +202,27 @@ static void test_what_cannot_be_used_is_said(void **state)
 	}
 }
 
+/* What differs parts runs, whether anybody named it or not; digits are ordered by number. */
+static void test_unnamed_settings_part(void **state)
+{
+	(void)state;
+	static const char *const bs[] = { "64k", "4k", "16k" };
+	struct dataset d;
+	struct error err;
+	char runs[96] = "";
+	for (uint64_t i = 0; i < 3; i++) {
+		struct world_run w = { .depth = 1, .seconds = 0.02, .seed = 80 + i, .key = { "workload.bs", "prov.seed" }, .text = { bs[i], bs[i] } };
+		snprintf(runs + strlen(runs), sizeof(runs) - strlen(runs), "%s%s", *runs ? "," : "", run_text(add(w)));
+	}
+	assert_int_equal(load(&d, "run", runs, NULL, NULL, false, &err), 0);
+	assert_int_equal(d.keys, 1);
+	assert_int_equal(d.groups, 3);
+	assert_string_equal(d.group[0].label, "bs 4k");
+	assert_string_equal(d.group[1].label, "bs 16k");
+	assert_string_equal(d.group[2].label, "bs 64k");
+	dataset_fini(&d);
+}
+
 static void test_hostile_text_is_tamed(void **state)
 {
 	(void)state;
@@ -281,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_reads_and_writes_part),
 		cmocka_unit_test(test_open_loop_has_response_times),
 		cmocka_unit_test(test_what_cannot_be_used_is_said),
+		cmocka_unit_test(test_unnamed_settings_part),
 		cmocka_unit_test(test_hostile_text_is_tamed),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
