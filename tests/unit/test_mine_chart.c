@@ -161,7 +161,7 @@ static void test_curve(void **state)
 	scene_fini(&s);
 }
 
-/* Bursts in a few blocks of time make the limits of neighbouring percentiles cross: the ribbon must not show it. */
+/* One stall of many requests is one event: above its percentile the effective number drops, and the limits with it. The ribbon must not show that. */
 static void test_ribbon_never_falls(void **state)
 {
 	(void)state;
@@ -172,9 +172,8 @@ static void test_ribbon_never_falls(void **state)
 	struct series_look look = { "x", 0, 0, 0 };
 	unsigned falls = 0;
 	make_run(&run, 20000, 7, 1e5, 0.3);
-	for (size_t i = 0; i < run.n; i++)
-		if (i / 2000 == 3 && i % 11 == 0)
-			run.latency[i] *= 8;
+	for (size_t i = 1700; i < 2100; i++)
+		run.latency[i] *= 50;
 	struct stats_run r = { run.at, run.latency, run.n, run.seconds };
 	assert_int_equal(stats_init(&st, &r, 1, 0.95, &err), 0);
 	assert_int_equal(curve_init(&c, &look, &st, &err), 0);
