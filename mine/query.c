@@ -246,7 +246,7 @@ static bool op_passes(const struct selection *sel, const struct mine_run *r)
 {
 	for (size_t i = 0; i < sel->n_filters; i++) {
 		const struct filter *f = &sel->filter[i];
-		if (strcmp(f->key, "op") == 0 && r->op && !filter_passes(f, r))
+		if (strcmp(f->key, "op") == 0 && listed(f->values, r->direction) == f->except)
 			return false;
 	}
 	return true;

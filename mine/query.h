@@ -47,7 +47,8 @@ struct mine_run {
 	struct store_run meta;
 	struct attr *attr;           /* ascending keys */
 	size_t n_attr;
-	const char *op;              /* "read" or "write" when the run has both, else NULL; also the attribute "op" */
+	const char *direction;       /* "read" or "write" */
+	const char *op;              /* the same where the run has both, else NULL; it is the attribute "op" */
 	uint64_t hz;                 /* of the guest's TSC */
 	double seconds, ramp_seconds;/* counted window; load before it */
 	unsigned epochs;             /* stretches in which the clocks kept their relation; 0: nobody related them */

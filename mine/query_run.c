@@ -307,6 +307,8 @@ static int settle_sides(struct mine_run out[2], size_t *n_out, struct store *s, 
 	out[1].hz = out[0].hz;
 	out[1].seconds = out[0].seconds;
 	out[1].ramp_seconds = out[0].ramp_seconds;
+	out[0].direction = "read";
+	out[1].direction = "write";
 	out[1].epochs = out[0].epochs;
 	out[1].tier = out[0].tier;
 	out[1].bound_ns = out[0].bound_ns;
@@ -321,8 +323,8 @@ static int settle_sides(struct mine_run out[2], size_t *n_out, struct store *s, 
 		return 0;
 	}
 	*n_out = 2;
-	out[0].op = "read";
-	out[1].op = "write";
+	out[0].op = out[0].direction;
+	out[1].op = out[1].direction;
 	return run_read_attrs(&out[1], s, err);
 }
 

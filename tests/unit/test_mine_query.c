@@ -159,6 +159,10 @@ static void test_reads_and_writes_part(void **state)
 	assert_int_equal(d.groups, 1);
 	assert_string_equal(run_attr(&d.run[0], "config.disk.bus"), "ide");
 	dataset_fini(&d);
+	assert_int_equal(load(&d, "run", writes, "op", "write", false, &err), 0);
+	dataset_fini(&d);
+	assert_int_equal(load(&d, "run", writes, "op", "read", false, &err), -1);
+	assert_non_null(strstr(err.text, "reads or writes as asked"));
 }
 
 static void test_open_loop_has_response_times(void **state)
