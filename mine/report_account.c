@@ -115,7 +115,8 @@ void report_cpu(FILE *f, const struct analysis *a)
 	struct cpu_share host[CPU_ROLES_MAX], guest[CPU_ROLES_MAX];
 	size_t n_host = all_names(a, true, host), n_guest = all_names(a, false, guest);
 	if (!n_host && !n_guest) {
-		fputs("<p class=\"muted\">No samples of probe “cpu” lie within these runs’ windows. <code>bifocal run --probe cpu</code> takes them.</p>\n", f);
+		fputs("<p class=\"muted\">No samples of probe “cpu” lie within these runs’ windows. "
+		      "<code>bifocal run --probe cpu</code> takes them.</p>\n", f);
 		return;
 	}
 	if (n_host)
@@ -124,7 +125,7 @@ void report_cpu(FILE *f, const struct analysis *a)
 		fputs("<p></p>\n", f);
 	if (n_guest)
 		cpu_table(f, a, false, guest, n_guest);
-	fputs("<p class=\"hint\" style=\"margin-top:.75rem\">From the probe’s counters within the counted window, reads and writes together; 100&nbsp;% is "
+	fputs("<p class=\"hint after\">From the probe’s counters within the counted window, reads and writes together; 100&nbsp;% is "
 	      "one CPU all the time. The guest’s kernel counts in ticks of 10&nbsp;ms.</p>\n", f);
 }
 
@@ -166,7 +167,8 @@ static void say_bounds(FILE *f, const struct analysis *a)
 	fprintf(f, "<p>The guest’s clock is known against the host’s to within ±&nbsp;%s", from);
 	if (strcmp(from, to) != 0)
 		fprintf(f, " to ±&nbsp;%s", to);
-	fputs(". The latencies above are differences of the guest’s clock alone and carry none of it; every figure that crosses to the host’s clock does.</p>\n", f);
+	fputs(". The latencies above are differences of the guest’s clock alone and carry none of it; "
+	      "every figure that crosses to the host’s clock does.</p>\n", f);
 }
 
 void report_clock(FILE *f, const struct analysis *a)
@@ -254,7 +256,8 @@ void report_loss(FILE *f, const struct analysis *a)
 {
 	say_losses(f, a);
 	open_list(f, a, "The account");
-	fputs("<th>Issued</th><th>Recorded</th><th>Counted</th><th>Ramp</th><th>Failed</th><th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", f);
+	fputs("<th>Issued</th><th>Recorded</th><th>Counted</th><th>Ramp</th><th>Failed</th>"
+	      "<th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++) {
 		const struct mine_run *r = &a->data.run[i];
 		run_head(f, a, r);
@@ -268,7 +271,7 @@ void report_loss(FILE *f, const struct analysis *a)
 		fputs("</tr>\n", f);
 	}
 	close_list(f, a);
-	fputs("<p class=\"hint\" style=\"margin-top:.75rem\">In flight: rate times mean latency (Little’s law), beside what the workload asked "
+	fputs("<p class=\"hint after\">In flight: rate times mean latency (Little’s law), beside what the workload asked "
 	      "for; where it is less, the load generator spent time between reaping and submitting.</p>\n", f);
 }
 

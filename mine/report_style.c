@@ -14,7 +14,7 @@ const char report_style[] =
 ".context{color:#565e69;margin-bottom:1.25rem}"
 ".finding{font-size:1.1rem;line-height:1.5;margin:0 0 .35rem;max-width:none}"
 ".header .hint{margin-top:1rem}"
-".nowrap{white-space:nowrap}"
+".after{margin-top:.75rem}.nowrap{white-space:nowrap}"
 ".muted,.hint{color:#565e69}"
 ".hint{font-size:.85rem;line-height:1.5}"
 ".notes{background:#f6f7f9;border-left:3px solid #9aa1ab;padding:.75rem 1rem;margin:1.5rem 0 0;font-size:.9rem;max-width:44rem}"

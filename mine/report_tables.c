@@ -92,14 +92,15 @@ static void say_method(FILE *f, const struct analysis *a)
 	bool blocks = false, repeats = false;
 	for (size_t g = 0; g < a->data.groups; g++)
 		*(a->service[g].by_run ? &repeats : &blocks) = true;
-	fprintf(f, "<p class=\"hint\" style=\"margin-top:.75rem\">Small figures: %g&nbsp;%% intervals. Latencies are autocorrelated, so intervals "
+	fprintf(f, "<p class=\"hint after\">Small figures: %g&nbsp;%% intervals. Latencies are autocorrelated, so intervals "
 		"are taken over ", a->t->level * 100);
 	if (repeats)
 		fprintf(f, "repeats%s", blocks ? ", or where there are fewer than five over " : ", never over single requests. ");
 	if (blocks)
 		fprintf(f, "consecutive blocks of time (%d or more a configuration), never over single requests; they do not cover what "
 			"varies from boot to boot, which five repeats would. ", STATS_BLOCKS);
-	fputs("Percentiles: order statistics, distribution-free; a percentile whose effective number of requests is too small is not printed.</p>\n", f);
+	fputs("Percentiles: order statistics, distribution-free; "
+	      "a percentile whose effective number of requests is too small is not printed.</p>\n", f);
 }
 
 void report_table(FILE *f, const struct analysis *a, const struct item *item)
@@ -141,7 +142,7 @@ static void write_pairs(FILE *f, const struct analysis *a, const struct item *it
 			ratio_cell(f, a, &pairs[p], &item->statistic[i]);
 		fputs("</tr>\n", f);
 	}
-	fprintf(f, "</tbody></table></div>\n<p class=\"hint\" style=\"margin-top:.75rem\">Each pair is alike in all other settings. %g&nbsp;%% intervals of "
+	fprintf(f, "</tbody></table></div>\n<p class=\"hint after\">Each pair is alike in all other settings. %g&nbsp;%% intervals of "
 		"the ratio, combined from both sides’ on the log scale (MOVER); bold where they leave out 1.</p>\n", a->t->level * 100);
 }
 

@@ -58,6 +58,13 @@ static void set_up_text(struct canvas *c)
 	c->layout = pango_layout_new(c->context);
 }
 
+/* Without a font every character becomes a box of absurd size. */
+static bool has_font(struct canvas *c)
+{
+	pango_layout_set_text(c->layout, "0123456789 abcxyz µ", -1);
+	return pango_layout_get_unknown_glyphs_count(c->layout) == 0;
+}
+
 struct canvas *canvas_new(double width, double height, double scale, struct error *err)
 {
 	double w = ceil(width * scale), h = ceil(height * scale);
@@ -75,6 +82,11 @@ struct canvas *canvas_new(double width, double height, double scale, struct erro
 		goto no_memory;
 	cairo_scale(c->cr, scale, scale);
 	set_up_text(c);
+	if (!has_font(c)) {
+		error_set(err, ERR_NOT_FOUND, "fontconfig finds no font with plain letters; install one (Debian: fonts-inter or fonts-dejavu-core)");
+		canvas_free(c);
+		return NULL;
+	}
 	canvas_rect(c, (struct box){ 0, 0, width, height }, PAPER);
 	return c;
 no_memory:

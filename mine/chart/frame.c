@@ -85,7 +85,7 @@ static size_t latency_ticks(const struct scale *y, double height, struct tick ti
 	return scale_ticks(y, (size_t)fmax(3, height / 30), ticks);
 }
 
-static const struct text_style TICK_STYLE = { .size = TEXT_SMALL, .weight = TEXT_PLAIN, .anchor = TEXT_RIGHT, .colour = { 0x56, 0x5e, 0x69, 255 } };
+static const struct text_style TICK_STYLE = { .size = TEXT_SMALL, .anchor = TEXT_RIGHT, .colour = { 0x56, 0x5e, 0x69, 255 } };
 
 void frame_latency_axis(struct canvas *c, struct box plot, const struct scale *y, bool labels)
 {

@@ -236,7 +236,8 @@ struct layout {
 	double key_height, label_width, plot_height;
 };
 
-static int plan(struct layout *l, const struct chart_look *look, const struct series_look *looks, const struct curve *curves, size_t n, struct error *err)
+static int plan(struct layout *l, const struct chart_look *look, const struct series_look *looks, const struct curve *curves,
+		size_t n, struct error *err)
 {
 	struct canvas *ruler = canvas_new(look->width, 1, look->scale, err);
 	if (!ruler)

@@ -204,7 +204,8 @@ struct canvas *timeline_draw(const struct chart_look *look, const struct timelin
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = draw_panel(&g, &t[i], i, err);
 	name.anchor = TEXT_CENTRE;
-	canvas_text(g.c, (struct point){ f.body.x + g.gutter + (f.body.w - g.gutter) / 2, f.body.y + height - 14 }, &name, "Seconds since counting began");
+	struct point below = { f.body.x + g.gutter + (f.body.w - g.gutter) / 2, f.body.y + height - 14 };
+	canvas_text(g.c, below, &name, "Seconds since counting began");
 	if (rc) {
 		canvas_free(g.c);
 		return NULL;
