@@ -171,8 +171,10 @@ int study_execute(struct study *st, struct store *store, const char *command, bo
 		return -1;
 	stop_watch();
 	progress_init(&runner.progress, (unsigned)n);
-	for (size_t i = 0; i < n && !failed && goes_on(&o); i++)
-		failed = execute_one(st, &runner, &order[i], (unsigned)i, &o, err);
+	size_t done = 0;
+	for (; done < n && !failed && goes_on(&o); done++)
+		failed = execute_one(st, &runner, &order[done], (unsigned)done, &o, err);
+	o.interrupted |= done < n && stop_signal();
 	print_end(&o, &runner, st->seed);
 	json_decref(o.runs);
 	return failed ? -1 : exit_of(&o);

@@ -224,7 +224,7 @@ int session_wait(struct session *s, const bool *flag, uint64_t ms, const char *w
 	link_flush(s->link);
 	while (!*flag) {
 		if (session_turn(s, err))
-			return *flag && !s->lost.code ? 0 : -1;
+			return -1;
 		if (!*flag && monotonic_ns() >= end)
 			return error_set(err, ERR_TIMEOUT, "waited %llu s for %s", (unsigned long long)(ms + 999) / 1000, what);
 	}

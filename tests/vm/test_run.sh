@@ -33,7 +33,7 @@ is() { # value, wanted
 }
 says() { grep -q -- "$1" "$work/out"; }
 # Ended; where nobody reaps orphans, as in many containers, a zombie stays.
-gone() { ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null; }
+gone() { ! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 no_dir() { [ -n "$1" ] && [ ! -e "$1" ]; }
 above() { [ -n "$1" ] && [ "$1" -gt "$2" ]; }
 
