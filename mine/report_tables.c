@@ -42,8 +42,8 @@ static void few_cell(FILE *f, const struct stats *s, const struct statistic *wha
 	double far = fmax(what->q, 1 - what->q);
 	double needed = ceil(log((1 - s->level) / 2) / log(far));
 	char need[48], have[48];
-	fprintf(f, "<td class=\"few\" data-name=\"%s\">n too small<small>needs %s, worth %s</small></td>", heading(what),
-		text_count(needed, need, sizeof(need)), text_count(floor(stats_effective_n(s, what->q)), have, sizeof(have)));
+	fprintf(f, "<td class=\"few\" data-name=\"%s\">n too small<small>%s of %s</small></td>", heading(what),
+		text_count(floor(stats_effective_n(s, what->q)), have, sizeof(have)), text_count(needed, need, sizeof(need)));
 }
 
 static void cell(FILE *f, const struct stats *s, const struct statistic *what)
@@ -100,7 +100,7 @@ static void say_method(FILE *f, const struct analysis *a)
 		fprintf(f, "consecutive blocks of time (%d or more a configuration), never over single requests; they do not cover what "
 			"varies from boot to boot, which five repeats would. ", STATS_BLOCKS);
 	fputs("Percentiles: order statistics, distribution-free; "
-	      "a percentile whose effective number of requests is too small is not printed.</p>\n", f);
+	      "a percentile for which the requests, by how many independent ones they are worth, do not suffice is not printed.</p>\n", f);
 }
 
 void report_table(FILE *f, const struct analysis *a, const struct item *item)

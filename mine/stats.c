@@ -10,6 +10,9 @@
 #include "common/quantile.h"
 #include "mine/special.h"
 
+/* Support is looked for in steps of this many nines. */
+#define NINE_STEP (1.0 / 64)
+
 static size_t blocks_of(const struct stats *s)
 {
 	return s->by_run ? 1 : (STATS_BLOCKS + s->runs - 1) / s->runs;
@@ -46,6 +49,88 @@ static size_t fill_clusters(struct stats_cluster *c, size_t blocks, const struct
 	return used;
 }
 
+void stats_fini(struct stats *s)
+{
+	free(s->sorted);
+	free(s->cluster);
+	free(s->cluster_values);
+	*s = (struct stats){ 0 };
+}
+
+/* How many of v are <= x. */
+static size_t count_below(const uint64_t *v, size_t n, uint64_t x)
+{
+	size_t lo = 0, hi = n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (v[mid] <= x)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* How many of v lie on the body's side of quantile x. The rarer side, whose clustering counts, includes x itself. */
+static size_t count_body(const uint64_t *v, size_t n, uint64_t x, double q)
+{
+	return q < 0.5 ? n - count_below(v, n, x) : x ? count_below(v, n, x - 1) : 0;
+}
+
+/* Variance of sum(y)/sum(m) between clusters, given the squared residuals y - ratio·m. */
+static double ratio_variance(double squares, size_t clusters, double m)
+{
+	double b = (double)clusters;
+	return b / (b - 1) * squares / (m * m);
+}
+
+static double student_of(const struct stats *s)
+{
+	return student_quantile(0.5 + s->level / 2, (double)s->clusters - 1);
+}
+
+double stats_effective_n(const struct stats *s, double q)
+{
+	double n = (double)s->n;
+	if (s->clusters < 2)
+		return 1;
+	uint64_t x = quantile_sorted(s->sorted, s->n, q);
+	double p = (double)count_body(s->sorted, s->n, x, q) / n;
+	double squares = 0;
+	for (size_t i = 0; i < s->clusters; i++) {
+		const struct stats_cluster *c = &s->cluster[i];
+		double residual = (double)count_body(c->v, c->n, x, q) - p * (double)c->n;
+		squares += residual * residual;
+	}
+	double binomial = p * (1 - p) / n;
+	double effect = binomial > 0 ? ratio_variance(squares, s->clusters, n) / binomial : 1;
+	/* Below 1 is chance as a rule: it must not buy certainty. */
+	if (effect < 1)
+		effect = 1;
+	double t = student_quantile(0.5 + s->level / 2, fmax(n - 1, 1)) / student_of(s);
+	return n / effect * fmin(t * t, 1);
+}
+
+static bool quantile_supported(double q, double n_eff, double level)
+{
+	double tail = (1 - level) / 2;
+	return pow(q, n_eff) <= tail && pow(1 - q, n_eff) <= tail;
+}
+
+/* Support is not monotonic to the last digit, since the design effect is estimated anew for each q: the
+ * first x that is not supported ends the search. */
+static double find_last_nine(const struct stats *s)
+{
+	double last = 0;
+	for (double x = log10(2); x < 9; x += NINE_STEP) {
+		double q = 1 - pow(10, -x);
+		if (!quantile_supported(q, stats_effective_n(s, q), s->level))
+			break;
+		last = x;
+	}
+	return last;
+}
+
 int stats_init(struct stats *s, const struct stats_run *runs, size_t n_runs, double level, struct error *err)
 {
 	*s = (struct stats){ .runs = n_runs, .level = level, .by_run = n_runs >= STATS_REPEATS_MIN };
@@ -70,76 +155,15 @@ int stats_init(struct stats *s, const struct stats_run *runs, size_t n_runs, dou
 		used += fill_clusters(&s->cluster[i * blocks], blocks, &runs[i], s->cluster_values + used, tmp);
 	memcpy(s->sorted, s->cluster_values, s->n * sizeof(*s->sorted));
 	sort_u64(s->sorted, tmp, s->n);
+	s->last = find_last_nine(s);
 	return 0;
-}
-
-void stats_fini(struct stats *s)
-{
-	free(s->sorted);
-	free(s->cluster);
-	free(s->cluster_values);
-	*s = (struct stats){ 0 };
-}
-
-/* How many of v are <= x. */
-static size_t count_below(const uint64_t *v, size_t n, uint64_t x)
-{
-	size_t lo = 0, hi = n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (v[mid] <= x)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-/* Variance of sum(y)/sum(m) between clusters, given the squared residuals y - ratio·m. */
-static double ratio_variance(double squares, size_t clusters, double m)
-{
-	double b = (double)clusters;
-	return b / (b - 1) * squares / (m * m);
-}
-
-static double student_of(const struct stats *s)
-{
-	return student_quantile(0.5 + s->level / 2, (double)s->clusters - 1);
-}
-
-double stats_effective_n(const struct stats *s, double q)
-{
-	double n = (double)s->n;
-	if (s->clusters < 2)
-		return 1;
-	uint64_t x = quantile_sorted(s->sorted, s->n, q);
-	double p = (double)count_below(s->sorted, s->n, x) / n;
-	double squares = 0;
-	for (size_t i = 0; i < s->clusters; i++) {
-		const struct stats_cluster *c = &s->cluster[i];
-		double residual = (double)count_below(c->v, c->n, x) - p * (double)c->n;
-		squares += residual * residual;
-	}
-	double binomial = p * (1 - p) / n;
-	double effect = binomial > 0 ? ratio_variance(squares, s->clusters, n) / binomial : 1;
-	/* Below 1 is chance as a rule: it must not buy certainty. */
-	if (effect < 1)
-		effect = 1;
-	double t = student_quantile(0.5 + s->level / 2, fmax(n - 1, 1)) / student_of(s);
-	return n / effect * fmin(t * t, 1);
-}
-
-static bool quantile_supported(double q, double n_eff, double level)
-{
-	double tail = (1 - level) / 2;
-	return pow(q, n_eff) <= tail && pow(1 - q, n_eff) <= tail;
 }
 
 struct estimate stats_quantile(const struct stats *s, double q)
 {
 	struct estimate e = { .value = (double)quantile_sorted(s->sorted, s->n, q) };
 	double n_eff = stats_effective_n(s, q), tail = (1 - s->level) / 2;
-	e.supported = quantile_supported(q, n_eff, s->level);
+	e.supported = quantile_supported(q, n_eff, s->level) && (q <= 0.5 || -log10(1 - q) < s->last + NINE_STEP);
 	if (!e.supported)
 		return e;
 	double below = q * n_eff;
@@ -193,17 +217,7 @@ double stats_max(const struct stats *s)
 
 double stats_last_nine(const struct stats *s)
 {
-	/* Support is not monotonic to the last digit (the design effect is estimated anew for each q), so
-	 * the first x that is not supported ends the search. */
-	const double step = 1.0 / 64;
-	double last = 0;
-	for (double x = log10(2); x < 9; x += step) {
-		double q = 1 - pow(10, -x);
-		if (!quantile_supported(q, stats_effective_n(s, q), s->level))
-			break;
-		last = x;
-	}
-	return last;
+	return s->last;
 }
 
 const char *stats_method(const struct stats *s, char *dst, size_t cap)

@@ -11,7 +11,8 @@
  * effective size. The exact binomial interval for that size (Clopper and Pearson 1934, sized as by Korn and
  * Graubard, Survey Methodology 24, 1998) gives two ranks, and the order statistics of these ranks are the interval
  * (Woodruff, JASA 47, 1952): distribution-free. A quantile q is supported when the largest of n_eff samples would lie
- * above it with the confidence asked, q^n_eff <= (1 - level)/2; p99 needs 368 for 95 %.
+ * above it with the confidence asked, q^n_eff <= (1 - level)/2, p99 needs 368 for 95 %; and no quantile is where one between the
+ * median and it is not: a single stall of many requests must not pass for many slow requests.
  *
  * Means and rates: ratio estimators over the same clusters, Student's t.
  */
@@ -50,6 +51,7 @@ struct stats {
 	size_t n, runs;
 	double level;
 	double seconds;
+	double last;                 /* what stats_last_nine gives */
 	bool by_run;                 /* clusters are repeats, not blocks */
 	struct stats_cluster *cluster;
 	size_t clusters;

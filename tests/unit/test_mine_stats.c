@@ -152,6 +152,25 @@ static void test_coverage(void **state)
 	assert_in_range(naive, 0, 0.6 * ROUNDS);
 }
 
+/* One stall that many requests shared is one event, whatever its requests are called: no percentile in or behind it is supported. */
+static void test_a_stall_is_one_event(void **state)
+{
+	(void)state;
+	static struct sample_set s;
+	fill(&s, 3, 0);
+	/* 1.5 % of the requests; the slowest few alike. */
+	for (size_t i = 2000; i < 2060; i++)
+		s.value[i] = i < 2008 ? 900000000 : 300000000 + i;
+	struct stats st;
+	struct error err = { 0 };
+	assert_int_equal(stats_init(&st, &s.run, 1, 0.95, &err), 0);
+	assert_true(stats_quantile(&st, 0.5).supported && stats_quantile(&st, 0.9).supported);
+	assert_false(stats_quantile(&st, 0.99).supported);
+	assert_false(stats_quantile(&st, 0.999).supported);
+	assert_true(stats_effective_n(&st, 0.999) < 1000);
+	stats_fini(&st);
+}
+
 static void test_repeats_carry_their_variance(void **state)
 {
 	(void)state;
@@ -250,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_quantiles_are_exact),
 		cmocka_unit_test(test_support_follows_n),
 		cmocka_unit_test(test_coverage),
+		cmocka_unit_test(test_a_stall_is_one_event),
 		cmocka_unit_test(test_repeats_carry_their_variance),
 		cmocka_unit_test(test_ratio),
 		cmocka_unit_test(test_odd_samples),
