@@ -112,12 +112,15 @@ static uint64_t measure_hz(const struct run *r, double *error_hz)
 	return tsc_hz_between(&r->first, &now, error_hz);
 }
 
-/* One oscillator: where the guest's own measure agrees within its error, the host's is the better one. Where it does not, the
- * guest's TSC is scaled or counts instructions. */
-static uint64_t choose_guest_hz(uint64_t host, uint64_t guest)
+/* One epoch that holds every exchange proves one oscillator at one rate: a drift would have emptied the intersection. The guest's
+ * own measure is much coarser, and is asked only where there is no such proof: its TSC may be scaled, or count instructions. */
+static uint64_t choose_guest_hz(const struct run *r, uint64_t host)
 {
+	uint64_t guest = session_guest(r->session)->tsc_hz;
 	uint64_t apart = host > guest ? host - guest : guest - host;
-	return !guest || apart <= host / 500 ? host : guest;
+	if (!guest || clock_track_epochs(session_clock_track(r->session)) == 1 || apart <= host / 500)
+		return host;
+	return guest;
 }
 
 /* ---- the steps ---- */
@@ -141,7 +144,7 @@ static int prepare(struct run *r, struct error *err)
 	char workload[WORKLOAD_TEXT_MAX];
 	const struct run_request *q = r->req;
 	r->host_hz = measure_hz(r, NULL);
-	r->guest_hz = choose_guest_hz(r->host_hz, session_guest(r->session)->tsc_hz);
+	r->guest_hz = choose_guest_hz(r, r->host_hz);
 	const struct session_prepare p = {
 		.workload = workload_print(&q->config->workload, workload, sizeof(workload)),
 		.disk = q->disk, .destructive = q->destructive, .seed = q->seed, .tsc_hz = r->guest_hz,
@@ -232,7 +235,7 @@ static int store_session(struct run *r, struct error *err)
 	if (session_store(r->session, r->number, err) ||
 	    put_attr_u64(b, r->number, "host.tsc_hz", hz, err) ||
 	    put_attr_f64(b, r->number, "host.tsc_hz_error", hz_error, err) ||
-	    put_attr_u64(b, r->number, "guest.tsc_hz", choose_guest_hz(hz, session_guest(r->session)->tsc_hz), err))
+	    put_attr_u64(b, r->number, "guest.tsc_hz", choose_guest_hz(r, hz), err))
 		return -1;
 	if (r->probes && host_probes_store(r->probes, b, r->number, &now->loss, err))
 		return -1;

@@ -14,7 +14,7 @@
  *   prov.plugin.NAME.{version,sha256,path,options}
  *   probe.NAME.{guest,host}                loaded, skipped: why, quarantined: why
  *   host.tsc_hz host.tsc_hz_error          measured over the run against CLOCK_MONOTONIC_RAW, and the half-width
- *   guest.tsc_hz                           in use for this run: the host's where the guest's own measure agrees to 0.2 %
+ *   guest.tsc_hz                           in use for this run: the host's where the exchanges or the guest's own measure agree with it
  *   window.start                           host TSC when RUN_START was sent
  *   window.{open,ramp_end,close}           guest TSC
  *   window.{issued,recorded,errors,verified,verify_bad,code,text}
