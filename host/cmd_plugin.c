@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "host/args.h"
@@ -14,7 +15,7 @@
 
 struct listing {
 	json_t *json;                  /* NULL: text */
-	json_t *seen;                  /* file name → where: the first on the path is the one that --probe finds */
+	json_t *seen;                  /* file name → its path: the first on the way is the one that --probe finds */
 	unsigned shown;
 };
 
@@ -60,6 +61,13 @@ static void show_bad(struct listing *l, const char *path, const struct error *wh
 	json_array_append_new(l->json, o);
 }
 
+/* ./plugins may well be the data directory's own. */
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+	return a && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static void show_file(struct listing *l, const char *dir, const char *file)
 {
 	static const struct probe_env none;
@@ -67,16 +75,18 @@ static void show_file(struct listing *l, const char *dir, const char *file)
 	size_t len = 0;
 	autofree char *path = path_join(dir, file, &err);
 	autofree char *source = path ? plugin_read(path, &len, &err) : NULL;
-	if (!path)
+	const char *first = json_string_value(json_object_get(l->seen, file));
+	if (!path || same_file(first, path))
 		return;
 	struct probe *p = source ? probe_new(PROBE_HOST, file, source, len, "", &none, &err) : NULL;
 	l->shown++;
 	if (p)
-		show_good(l, path, probe_info(p), json_object_get(l->seen, file) != NULL);
+		show_good(l, path, probe_info(p), first != NULL);
 	else
 		show_bad(l, path, &err);
 	probe_free(p);
-	json_object_set_new(l->seen, file, json_true());
+	if (!first)
+		json_object_set_new(l->seen, file, json_string(path));
 }
 
 static int is_lua(const struct dirent *d)
