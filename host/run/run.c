@@ -174,12 +174,27 @@ static void drain_tick(void *ctx, uint64_t ns)
 	progress_show(&r->runner->progress, "drain", all > 0 ? (double)in->records / all : -1);
 }
 
+/* The session's side of the run as far as it is known, into the batch. */
+static int store_session(struct run *r, struct error *err)
+{
+	struct store_batch *b = intake_batch(session_intake(r->session));
+	double hz_error = 0;
+	uint64_t hz = measure_hz(r, &hz_error);
+	if (session_store(r->session, r->number, err) ||
+	    put_attr_u64(b, r->number, "host.tsc_hz", hz, err) ||
+	    put_attr_f64(b, r->number, "host.tsc_hz_error", hz_error, err))
+		return -1;
+	return put_attr_u64(b, r->number, "guest.tsc_hz", choose_guest_hz(r, hz), err);
+}
+
 static int window(struct run *r, struct error *err)
 {
 	struct intake *in = session_intake(r->session);
 	const struct workload *w = &r->req->config->workload;
 	bool open_ended = !w->runtime || w->verify != WL_VERIFY_none;
-	if (put_attr_u64(intake_batch(in), r->number, "window.start", host_tsc_now().cycles, err) || intake_commit(in, err))
+	/* All that is known goes into the store first: should this collector die, another finds what the records need. */
+	if (store_session(r, err) || put_attr_u64(intake_batch(in), r->number, "window.start", host_tsc_now().cycles, err) ||
+	    intake_commit(in, err))
 		return -1;
 	r->started = true;
 	host_probes_start(r->probes, session_loop(r->session));
@@ -225,19 +240,12 @@ static int measure(struct run *r, struct error *err)
 
 /* ---- the end ---- */
 
-static int store_session(struct run *r, struct error *err)
+static int store_all(struct run *r, struct error *err)
 {
 	struct intake *in = session_intake(r->session);
-	struct store_batch *b = intake_batch(in);
-	struct intake_run *now = intake_now(in);
-	double hz_error = 0;
-	uint64_t hz = measure_hz(r, &hz_error);
-	if (session_store(r->session, r->number, err) ||
-	    put_attr_u64(b, r->number, "host.tsc_hz", hz, err) ||
-	    put_attr_f64(b, r->number, "host.tsc_hz_error", hz_error, err) ||
-	    put_attr_u64(b, r->number, "guest.tsc_hz", choose_guest_hz(r, hz), err))
+	if (store_session(r, err))
 		return -1;
-	if (r->probes && host_probes_store(r->probes, b, r->number, &now->loss, err))
+	if (r->probes && host_probes_store(r->probes, intake_batch(in), r->number, &intake_now(in)->loss, err))
 		return -1;
 	return intake_commit(in, err);
 }
@@ -253,6 +261,7 @@ static void account(struct run *r)
 	now->loss.guest = session_lost(r->session);
 	now->loss.window |= r->started && !now->done;
 	now->loss.clock += r->loss.clock;
+	now->loss.probe += session_quarantined(r->session);
 	r->loss = now->loss;
 }
 
@@ -300,7 +309,7 @@ static void finish(struct run *r, int failed, struct run_result *out)
 	struct error err = { 0 };
 	if (r->session && intake_now(session_intake(r->session))->run) {
 		/* A store that failed once is not asked again; what it has stays. */
-		if (!intake_failure(session_intake(r->session))->code && store_session(r, &err) && !failed) {
+		if (!intake_failure(session_intake(r->session))->code && store_all(r, &err) && !failed) {
 			out->error = err;
 			failed = -1;
 		}

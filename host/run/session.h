@@ -75,7 +75,9 @@ struct loop *session_loop(struct session *s);
 bool session_lost(const struct session *s);
 /* Who the guest is (attributes prov.guest.*). Before the window, so that a later collector finds whose run it was. */
 int session_store_guest(struct session *s, uint64_t run, struct error *err);
-/* Clock samples and epochs, the disk used, probes' answers, the ports' statistics. */
+/* Clock samples and epochs, the disk used, probes' answers, the ports' statistics, as they are by now; may be called again. */
 int session_store(struct session *s, uint64_t run, struct error *err);
+/* Guest halves that were quarantined. */
+unsigned session_quarantined(const struct session *s);
 
 #endif

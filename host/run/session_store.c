@@ -103,9 +103,16 @@ static int put_answers(struct session *s, struct store_batch *b, uint64_t run, s
 		snprintf(text, sizeof(text), "%s%s%s", answer_word(a->state), *a->text ? ": " : "", a->text);
 		if (put_attr(b, run, key, text, err))
 			return -1;
-		intake_now(s->intake)->loss.probe += a->state >= PROBE_QUARANTINED;
 	}
 	return 0;
+}
+
+unsigned session_quarantined(const struct session *s)
+{
+	unsigned n = 0;
+	for (size_t i = 0; s->plugins && i < s->plugins->n; i++)
+		n += s->answer[i].known && s->answer[i].state >= PROBE_QUARANTINED;
+	return n;
 }
 
 int session_store(struct session *s, uint64_t run, struct error *err)
