@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crc32c.h"
 
 enum {
 	/* Data comes in frames of FRAME_MAX; small messages are few. One slot for so many bytes
@@ -114,8 +113,9 @@ static void put_frame(struct ring *r, uint16_t type, uint8_t flags, struct span 
 	if (!r->used || free_pieces(r).behind < size)
 		r->tail = 0;
 	struct ring_slot *s = slot_at(r, r->used);
+	flags |= frame_sum_flag();
 	*s = (struct ring_slot){
-		.at = r->tail, .len = (uint32_t)payload.len, .crc = crc32c(0, payload.p, payload.len),
+		.at = r->tail, .len = (uint32_t)payload.len, .sum = frame_sum(flags, payload.p, payload.len),
 		.type = type, .flags = flags,
 	};
 	if (payload.len)
@@ -200,7 +200,7 @@ struct span ring_frame(struct ring *r, uint32_t epoch, uint64_t *seq)
 	struct frame f = {
 		.flags = s->flags, .type = s->type, .epoch = epoch, .seq = r->send_seq, .payload.len = s->len,
 	};
-	frame_encode_header(at, &f, s->crc);
+	frame_encode_header(at, &f, s->sum);
 	*seq = r->send_seq;
 	return (struct span){ at, FRAME_HEADER + s->len };
 }

@@ -18,7 +18,7 @@
 
 struct ring_slot {
 	size_t at;                  /* of its header in ring.bytes */
-	uint32_t len, crc;          /* of the payload */
+	uint32_t len, sum;          /* of the payload */
 	uint16_t type;
 	uint8_t flags;
 };

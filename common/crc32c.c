@@ -19,7 +19,7 @@ static const uint32_t POLYNOMIAL = 0x82f63b78;    /* 0x1EDC6F41, bits reversed *
 
 /* table[k][b]: what byte b does to the sum when k more bytes follow it. */
 static uint32_t table[SLICES][256];
-static bool use_instruction;
+static bool use_instruction, slow;
 
 static void fill_table(void)
 {
@@ -49,7 +49,13 @@ __attribute__((constructor)) static void choose(void)
 {
 	fill_table();
 	__builtin_cpu_init();
-	use_instruction = __builtin_cpu_supports("sse4.2") && !emulated_by_tcg();
+	slow = emulated_by_tcg();
+	use_instruction = __builtin_cpu_supports("sse4.2") && !slow;
+}
+
+bool crc32c_is_slow(void)
+{
+	return slow;
 }
 
 static uint64_t load64(const uint8_t *p)

@@ -7,11 +7,14 @@
 #ifndef BIFOCAL_COMMON_CRC32C_H
 #define BIFOCAL_COMMON_CRC32C_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* `crc` is 0 at first, or the result over the bytes before these. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+/* The CPU is emulated: crc32c() takes some four nanoseconds a byte, instructions and tables alike. */
+bool crc32c_is_slow(void);
 /* The same by tables alone, on any CPU: what crc32c() is tested against. */
 uint32_t crc32c_table(uint32_t crc, const void *data, size_t len);
 

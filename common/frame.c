@@ -3,11 +3,24 @@
 
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "common/crc32c.h"
 
 enum { HEAD_CRC_AT = 28 };
 
-void frame_encode_header(uint8_t *out, const struct frame *f, uint32_t data_crc)
+uint8_t frame_sum_flag(void)
+{
+	return crc32c_is_slow() ? FRAME_XXH : 0;
+}
+
+uint32_t frame_sum(uint8_t flags, const void *payload, size_t len)
+{
+	return flags & FRAME_XXH ? (uint32_t)XXH64(payload, len, 0) : crc32c(0, payload, len);
+}
+
+void frame_encode_header(uint8_t *out, const struct frame *f, uint32_t data_sum)
 {
 	struct wbuf w;
 	wbuf_fixed(&w, out, FRAME_HEADER);
@@ -18,7 +31,7 @@ void frame_encode_header(uint8_t *out, const struct frame *f, uint32_t data_crc)
 	put_u32(&w, (uint32_t)f->payload.len);
 	put_u32(&w, f->epoch);
 	put_u64(&w, f->seq);
-	put_u32(&w, data_crc);
+	put_u32(&w, data_sum);
 	put_u32(&w, crc32c(0, out, HEAD_CRC_AT));
 }
 
@@ -27,7 +40,7 @@ size_t frame_encode(uint8_t *out, const struct frame *f)
 	uint8_t *payload = out + FRAME_HEADER;
 	if (f->payload.len && f->payload.p != payload)
 		memmove(payload, f->payload.p, f->payload.len);
-	frame_encode_header(out, f, crc32c(0, payload, f->payload.len));
+	frame_encode_header(out, f, frame_sum(f->flags, payload, f->payload.len));
 	return FRAME_HEADER + f->payload.len;
 }
 
@@ -94,7 +107,7 @@ static size_t find_magic(const struct frame_reader *r, size_t at)
 
 struct header {
 	uint8_t version;
-	uint32_t length, data_crc;
+	uint32_t length, data_sum;
 	struct frame frame;
 };
 
@@ -110,7 +123,7 @@ static bool read_header(const uint8_t *p, struct header *h)
 	h->length = get_u32(&r);
 	h->frame.epoch = get_u32(&r);
 	h->frame.seq = get_u64(&r);
-	h->data_crc = get_u32(&r);
+	h->data_sum = get_u32(&r);
 	return get_u32(&r) == crc32c(0, p, HEAD_CRC_AT) && h->version == FRAME_VERSION &&
 	       h->length <= FRAME_PAYLOAD_MAX;
 }
@@ -127,7 +140,7 @@ static int take_frame(struct frame_reader *r, struct frame *f)
 		return -1;
 	if (have < FRAME_HEADER + h.length)
 		return 0;
-	if (crc32c(0, p + FRAME_HEADER, h.length) != h.data_crc)
+	if (frame_sum(h.frame.flags, p + FRAME_HEADER, h.length) != h.data_sum)
 		return -1;
 	*f = h.frame;
 	f->payload = (struct span){ p + FRAME_HEADER, h.length };

@@ -228,22 +228,44 @@ static int open_port(const char *name)
 	die("port", name);
 }
 
-static uint8_t payload[32768];
-
 static void wait_for(int fd, short events, int ms)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 	poll(&p, 1, ms);
 }
 
-static void send_bare(int fd, uint64_t bytes)
+enum { SOURCE_BYTES = 4 << 20 };
+
+/* What a bare copy copies, and where the channel's payload lies. */
+static uint8_t *make_source(int *file)
 {
+	uint8_t *p = malloc(SOURCE_BYTES);
+	*file = open("/tmp/source", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	for (size_t i = 0; p && i < SOURCE_BYTES; i++)
+		p[i] = (uint8_t)(i * 2654435761u >> 13);
+	if (!p || *file < 0 || write(*file, p, SOURCE_BYTES) != SOURCE_BYTES)
+		die("source", strerror(errno));
+	return p;
+}
+
+/* As cat(1) does it: read(2) and write(2), as much at a time as the port takes. */
+static void send_bare(int fd, int file, uint64_t bytes)
+{
+	static uint8_t buf[32768];
 	while (bytes > 0) {
-		ssize_t n = write(fd, payload, bytes < sizeof(payload) ? bytes : sizeof(payload));
-		if (n > 0)
-			bytes -= (uint64_t)n;
-		else
-			wait_for(fd, POLLOUT, 1000);
+		ssize_t have = read(file, buf, sizeof(buf));
+		if (have <= 0)
+			lseek(file, 0, SEEK_SET);
+		for (ssize_t at = 0; at < have && bytes > 0;) {
+			size_t left = (size_t)(have - at);
+			ssize_t n = write(fd, buf + at, bytes < left ? bytes : left);
+			if (n > 0) {
+				at += n;
+				bytes -= (uint64_t)n;
+			} else {
+				wait_for(fd, POLLOUT, 1000);
+			}
+		}
 	}
 }
 
@@ -254,7 +276,7 @@ static void ignore(void *ctx, struct channel *ch, uint16_t type, struct span spa
 }
 
 /* What the agent does with a run's records, less the packing. */
-static void send_channel(int fd, uint64_t bytes)
+static void send_channel(int fd, const uint8_t *source, uint64_t bytes)
 {
 	static const struct channel_ops ops = { .message = ignore };
 	static uint8_t self;
@@ -262,6 +284,7 @@ static void send_channel(int fd, uint64_t bytes)
 	struct error err;
 	struct channel *ch = channel_new(CHANNEL_GUEST, &id, 4 << 20, &ops, NULL, &err);
 	uint64_t began = monotonic_ns();
+	size_t at = 0;
 	if (!ch)
 		die("channel", err.text);
 	channel_opened(ch);
@@ -270,8 +293,11 @@ static void send_channel(int fd, uint64_t bytes)
 			die("channel", "no progress in two minutes");
 		while (bytes > 0 && channel_synced(ch)) {
 			size_t n = bytes < FRAME_PAYLOAD_MAX ? bytes : FRAME_PAYLOAD_MAX;
-			if (channel_send(ch, MSG_LOG, (struct span){ payload, n }, CHANNEL_WAIT, &err))
+			if (at + n > SOURCE_BYTES)
+				at = 0;
+			if (channel_send(ch, MSG_LOG, (struct span){ source + at, n }, CHANNEL_WAIT, &err))
 				break;
+			at += n;
 			bytes -= n;
 		}
 		bool blocked = false;
@@ -300,7 +326,9 @@ static void bench_port(void)
 	char line[64];
 	size_t len = 0;
 
-	memset(payload, 0x5a, sizeof(payload));
+	int file;
+	const uint8_t *source = make_source(&file);
+
 	/* The host counts on one newline whenever this side is ready for the next order. */
 	while (write(control, "\n", 1) != 1)
 		usleep(10000);
@@ -318,9 +346,9 @@ static void bench_port(void)
 		len = 0;
 		unsigned long long bytes = 0;
 		if (sscanf(line, "bare %llu", &bytes) == 1)
-			send_bare(data, bytes);
+			send_bare(data, file, bytes);
 		else if (sscanf(line, "channel %llu", &bytes) == 1)
-			send_channel(data, bytes);
+			send_channel(data, source, bytes);
 		else
 			return;
 		while (write(control, "\n", 1) != 1)

@@ -3,9 +3,11 @@
 # it still runs then, is ended.
 : "${O:?}" "${SRC:?}"
 image=$O/image
+# As the launcher has it (host/vm/qemu_args.c).
+cpu=max,-erms,-fsrm
 work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-bench.XXXXXX")
 qemu_pid=
-trap '[ -z "$qemu_pid" ] || kill $qemu_pid 2>/dev/null; cp "$work/serial" /tmp/bf-me/serial.txt; rm -rf "$work"' EXIT
+trap '[ -z "$qemu_pid" ] || kill $qemu_pid 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 # $work/initrd: the image's modules and those in $work/ko, bench_guest_init, and the programs named with their libraries.

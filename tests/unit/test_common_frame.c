@@ -196,6 +196,24 @@ static void always_has_room(void **state)
 	}
 }
 
+/* XXH64 of nothing is published as ef46db3751d8e999. */
+static void takes_either_sum(void **state)
+{
+	(void)state;
+	struct frame f = { .flags = FRAME_XXH, .type = 17, .seq = 5, .payload = { payload, 3 } };
+	assert_int_equal(frame_sum(FRAME_XXH, payload, 0), 0x51d8e999);
+	assert_int_not_equal(frame_sum(FRAME_XXH, payload, 3), frame_sum(0, payload, 3));
+	size_t len = frame_encode(wire, &f);
+	feed(wire, len);
+	assert_int_equal(frame_reader_next(&reader, &f), 1);
+	assert_int_equal(f.flags, FRAME_XXH);
+	assert_memory_equal(f.payload.p, payload, 3);
+	wire[FRAME_HEADER] ^= 1;
+	feed(wire, len);
+	expect_none();
+	assert_int_equal(reader.bad_frames, 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, set_up)
@@ -208,6 +226,7 @@ int main(void)
 		T(believes_no_length_over_the_bound),
 		T(refuses_another_version),
 		T(always_has_room),
+		T(takes_either_sum),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

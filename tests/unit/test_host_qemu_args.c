@@ -95,10 +95,10 @@ static void test_releases(void **state)
 	(void)state;
 	static const char seven[] =
 		FRONT "-machine q35,sata=off,mem-merge=off,dump-guest-core=off -no-hpet -accel tcg,thread=multi "
-		"-cpu max -smp cpus=1 -m size=512M " CHANNELS DIRECT FILE_NODES VIRTIO_BLK;
+		"-cpu max,-erms,-fsrm -smp cpus=1 -m size=512M " CHANNELS DIRECT FILE_NODES VIRTIO_BLK;
 	static const char later[] =
 		FRONT "-machine q35,sata=off,hpet=off,mem-merge=off,dump-guest-core=off -accel tcg,thread=multi "
-		"-cpu max -smp cpus=1 -m size=512M " CHANNELS DIRECT FILE_NODES VIRTIO_BLK;
+		"-cpu max,-erms,-fsrm -smp cpus=1 -m size=512M " CHANNELS DIRECT FILE_NODES VIRTIO_BLK;
 
 	assert_line(NULL, release(7, 0), false, seven);
 	assert_line(NULL, release(7, 2), false, seven);
@@ -125,7 +125,7 @@ static void test_uefi(void **state)
 		    FRONT "-machine q35,hpet=off,mem-merge=off,dump-guest-core=off,pflash0=ovmf-code,pflash1=ovmf-vars "
 		    "-blockdev driver=file,node-name=ovmf-code,read-only=on,filename=/f/CODE.fd "
 		    "-blockdev driver=file,node-name=ovmf-vars,filename=/r/ovmf-vars "
-		    "-accel tcg,thread=multi -cpu max -smp cpus=1 -m size=512M " CHANNELS
+		    "-accel tcg,thread=multi -cpu max,-erms,-fsrm -smp cpus=1 -m size=512M " CHANNELS
 		    "-boot strict=on -drive if=none,id=boot,format=raw,snapshot=on,file=/i/bifocal.img "
 		    "-device ide-hd,bus=ide.0,drive=boot,serial=bifocal-boot,bootindex=0 " FILE_NODES
 		    "-device ide-hd,bus=ide.1,drive=scratch,serial=bifocal-scratch,write-cache=on");

@@ -38,7 +38,7 @@ boot() { # name, QEMU arguments…
 	dir=$work/$1
 	shift
 	mkdir "$dir"
-	qemu-system-x86_64 -accel "$accel" -cpu max -m 256 -nodefaults -no-user-config -display none -no-reboot \
+	qemu-system-x86_64 -accel "$accel" -cpu max,-erms,-fsrm -m 256 -nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$dir/serial" -device virtio-serial-pci,max_ports=4 \
 		-chardev "socket,id=control,path=$dir/control,server=on,wait=off" \
 		-device virtserialport,nr=1,chardev=control,name=org.bifocal.control.0 "$@" >"$dir/qemu" 2>&1 &
@@ -98,7 +98,7 @@ boot_direct() { # name
 boot_portless() {
 	dir=$work/portless
 	mkdir "$dir"
-	qemu-system-x86_64 -accel "$accel" -cpu max -m 256 -nodefaults -no-user-config -display none -no-reboot -machine q35 \
+	qemu-system-x86_64 -accel "$accel" -cpu max,-erms,-fsrm -m 256 -nodefaults -no-user-config -display none -no-reboot -machine q35 \
 		-serial "file:$dir/serial" -kernel "$image/vmlinux" -initrd "$image/initrd" \
 		-append "$(cat "$image/cmdline") bifocal.console=1" >"$dir/qemu" 2>&1 &
 	pid=$!
