@@ -253,11 +253,12 @@ void link_flush(struct link *l)
 			port_write(&l->port[i]);
 }
 
-int link_ping(struct link *l, uint64_t id, struct error *err)
+int link_ping(struct link *l, uint64_t id, struct host_tsc *sent, struct error *err)
 {
 	/* What waits goes first, so that nothing stands between the stamp and its write. */
 	link_flush(l);
-	struct msg_clock_ping ping = { .id = id, .t1 = host_tsc_now().cycles };
+	*sent = host_tsc_now();
+	struct msg_clock_ping ping = { .id = id, .t1 = sent->cycles };
 	if (channel_send_clock_ping(link_commands(l), &ping, CHANNEL_DROP_OLDEST, err) < 0)
 		return -1;
 	link_flush(l);

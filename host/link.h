@@ -43,7 +43,7 @@ void link_ack(struct link *l, enum link_port p, uint64_t seq);
 struct channel *link_commands(struct link *l);
 /* Writes what the channels have queued, as far as the sockets take it. */
 void link_flush(struct link *l);
-/* Sends the first stamp of a clock exchange, taken as late as can be. */
-int link_ping(struct link *l, uint64_t id, struct error *err);
+/* Sends the first stamp of a clock exchange, taken as late as can be; *sent is that stamp. */
+int link_ping(struct link *l, uint64_t id, struct host_tsc *sent, struct error *err);
 
 #endif

@@ -30,7 +30,9 @@ enum {
 	PROBE_READ_MAX = 1 << 20,          /* bytes of one file that ctx:read gives */
 	PROBE_BLOCK_MAX = 2 << 20,         /* bytes of one string or table: bounds what a single operation can take */
 	PROBE_BUDGET = 2000000,            /* VM instructions a call: some 10 ms */
-	PROBE_CPU_MS = 100,                /* CPU time of a call, for instructions slower than their count; emulation is slow */
+	/* CPU time of a call, for instructions slower than their count. An emulated guest on a busy node needs ten times what
+	 * the host does, and is charged for the time that others took. */
+	PROBE_CPU_MS = 1000,
 	PROBE_METRICS_MAX = 256,
 	PROBE_OPTIONS_MAX = 64,
 };

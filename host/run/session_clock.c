@@ -26,7 +26,8 @@ void session_on_pong(struct session *s, const struct msg_clock_pong *m, struct h
 	if (s->pong || m->id != s->ping_id)
 		return;
 	s->pong = true;
-	if (!exchange_interval((struct host_tsc){ m->t1 }, (struct guest_tsc){ m->t2 }, (struct guest_tsc){ m->t3 }, at, &iv)) {
+	/* Our own stamp, not the guest's word for it. */
+	if (!exchange_interval(s->ping_sent, (struct guest_tsc){ m->t2 }, (struct guest_tsc){ m->t3 }, at, &iv)) {
 		s->refused_pongs++;
 		return;
 	}
@@ -53,7 +54,7 @@ static int one_round(struct session *s, struct error *err)
 	s->pong = false;
 	s->ping_id++;
 	s->clock_rounds++;
-	if (link_ping(s->link, s->ping_id, err))
+	if (link_ping(s->link, s->ping_id, &s->ping_sent, err))
 		return -1;
 	if (!session_wait(s, &s->pong, PONG_MS, "the answer to a clock ping", err))
 		return 0;

@@ -39,7 +39,8 @@ struct session {
 	struct clock_track *clock;
 	struct clock_sample sample[SESSION_CLOCK_SAMPLES];
 	size_t samples;
-	uint64_t ping_id, ping_t1;
+	uint64_t ping_id;
+	struct host_tsc ping_sent;
 	bool pong;
 	unsigned refused_pongs, lost_pongs, clock_rounds, clock_breaks;
 };
