@@ -62,7 +62,7 @@ abs = $(abspath $(1))
 fuzz_seed_runs = $(foreach f,$(FUZZ),'$(2)seeds/$(f)=$(call abs,$(1))/tests/fuzz/seeds_$(f) tests/fuzz/seeds/$(f)')
 program_runs = $(foreach p,$(patsubst $(O)/tests/%,%,$(UNIT) $(SCENARIO)),'$(2)$(p)=O=$(call abs,$(1)) BIFOCAL_BIN=$(call abs,$(1))/bin $(call abs,$(1))/tests/$(p)')
 script_runs = $(foreach s,$(wildcard tests/check_*.sh tests/scenario/*.sh),'$(basename $(patsubst tests/%,%,$(s)))=sh $(s)')
-vm_runs = $(foreach s,$(wildcard tests/vm/test_*.sh),'$(basename $(patsubst tests/%,%,$(s)))=sh $(s)')
+vm_runs = $(foreach s,$(wildcard tests/vm/test_*.sh tests/kvm/test_*.sh),'$(basename $(patsubst tests/%,%,$(s)))=sh $(s)')
 run_tests = O=$(call abs,$(1)) SRC=$(CURDIR) tests/run
 
 .PHONY: asan-build test unit-test asan tsan test-vm
@@ -81,6 +81,11 @@ unit-test: all unit scenario seeds
 ## make test-vm    the tests that boot virtual machines
 test-vm: all image vm-tools
 	$(Q)$(call run_tests,$(O)) $(vm_runs)
+
+## make test-kvm   the collector on real KVM, inside an emulated machine
+.PHONY: test-kvm
+test-kvm: all image
+	$(Q)$(call run_tests,$(O)) 'kvm/test_nested=sh tests/kvm/test_nested.sh'
 
 ## make asan       unit and scenario tests and fuzz seeds under AddressSanitizer and UndefinedBehaviorSanitizer
 asan: asan-build
