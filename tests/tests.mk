@@ -56,6 +56,7 @@ ASAN_O := $(O)/asan
 TSAN_O := $(O)/tsan
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 export ASAN_OPTIONS ?= abort_on_error=0:detect_leaks=1
+export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
 abs = $(abspath $(1))

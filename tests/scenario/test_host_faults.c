@@ -30,12 +30,20 @@ static uint64_t port_stat(struct sguest *g, const char *port, const char *what)
 
 /* ---- bytes: each damage costs time, never a record ---- */
 
+/* True for one frame in `n`, without a period: losses that keep step with the repeats would starve any protocol. */
+static bool one_in(struct sguest *g, unsigned n)
+{
+	uint64_t z = ++g->frames * 0x9e3779b97f4a7c15;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	return (z >> 33) % n == 0;
+}
+
 static void garbage(struct sguest *g, int port, struct span f)
 {
 	uint8_t noise[300];
 	for (size_t i = 0; i < sizeof(noise); i++)
 		noise[i] = (uint8_t)(i * 31 + g->frames);
-	if (++g->frames % 5 == 0)
+	if (one_in(g, 5))
 		sg_raw(g, port, noise, sizeof(noise));
 	sg_raw(g, port, f.p, f.len);
 }
@@ -44,27 +52,27 @@ static void flip(struct sguest *g, int port, struct span f)
 {
 	uint8_t copy[FRAME_MAX];
 	memcpy(copy, f.p, f.len);
-	if (++g->frames % 11 == 0)
+	if (one_in(g, 11))
 		copy[f.len / 2] ^= 0x10;
 	sg_raw(g, port, copy, f.len);
 }
 
 static void truncated(struct sguest *g, int port, struct span f)
 {
-	sg_raw(g, port, f.p, ++g->frames % 11 ? f.len : f.len / 2);
+	sg_raw(g, port, f.p, one_in(g, 11) ? f.len / 2 : f.len);
 }
 
 static void duplicated(struct sguest *g, int port, struct span f)
 {
 	sg_raw(g, port, f.p, f.len);
-	if (++g->frames % 3 == 0)
+	if (one_in(g, 3))
 		sg_raw(g, port, f.p, f.len);
 }
 
 /* Every sixth frame of the data port is held back and sent behind its successor. */
 static void reordered(struct sguest *g, int port, struct span f)
 {
-	if (port == DATA && !g->held.len && ++g->frames % 6 == 0) {
+	if (port == DATA && !g->held.len && one_in(g, 6)) {
 		put_bytes(&g->held, f.p, f.len);
 		return;
 	}
@@ -78,7 +86,7 @@ static void reordered(struct sguest *g, int port, struct span f)
 /* A header that is whole in every way but says that gigabytes follow. */
 static void oversized(struct sguest *g, int port, struct span f)
 {
-	if (++g->frames % 5 == 0) {
+	if (one_in(g, 5)) {
 		struct wbuf w;
 		uint8_t head[FRAME_HEADER];
 		wbuf_fixed(&w, head, sizeof(head));
