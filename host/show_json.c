@@ -93,6 +93,7 @@ static json_t *requests(const struct summary *sum)
 	put(o, "ramp", number(c->ramp));
 	put(o, "errors", number(c->errors));
 	put(o, "bytes", number(c->bytes));
+	put(o, "stored_bytes", number(sum->io_bytes));
 	put(unmatched, "outside_window", number(c->outside));
 	put(served, "unknown", number(c->counted));
 	put(o, "unmatched", unmatched);

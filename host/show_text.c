@@ -284,7 +284,9 @@ static void losses(const struct page *p)
 	if (!any)
 		fact(&f, "%snothing lost%s", page_ink(p, INK_GOOD), page_plain(p));
 	fact(&f, "%s I/Os issued", page_grouped(attrs_u64(p->a, "window.issued"), n, sizeof(n)));
-	fact(&f, "%s in the database", page_grouped(p->sum->counts.seen, n, sizeof(n)));
+	if (p->sum->counts.seen)
+		fact(&f, "%s in the database, %.1f bytes each", page_grouped(p->sum->counts.seen, n, sizeof(n)),
+		     (double)p->sum->io_bytes / (double)p->sum->counts.seen);
 	fact(&f, "%s of them in the ramp, not counted", page_grouped(p->sum->counts.ramp, n, sizeof(n)));
 	if (attrs_u64(p->a, "window.verified") || attrs_u64(p->a, "window.verify_bad")) {
 		fact(&f, "%s blocks verified", page_grouped(attrs_u64(p->a, "window.verified"), n, sizeof(n)));

@@ -249,7 +249,7 @@ int summary_load(struct store *s, uint64_t run, struct summary *out, struct erro
 	if (store_get_run(s, run, &out->run, err))
 		return -1;
 	load_window(s, out);
-	if (summary_count(s, out->run.run, &out->counts, err) || load_latencies(s, out, err) ||
+	if (summary_count(s, out->run.run, &out->counts, err) || store_io_bytes(s, out->run.run, &out->io_bytes, err) || load_latencies(s, out, err) ||
 	    load_clock(s, out, err) || load_series(s, out, err)) {
 		summary_fini(out);
 		return -1;

@@ -42,6 +42,7 @@ struct summary {
 	uint64_t window_open, ramp_end, window_close;
 	double seconds;                /* of the window without its ramp */
 	struct summary_counts counts;
+	uint64_t io_bytes;             /* that the I/O records take in the database, keys included */
 	struct dist service;           /* reap − submit, reads and writes */
 	struct dist response;          /* reap − intended; empty for closed-loop load */
 	struct dist op[SUMMARY_OPS];   /* service by operation, where there is more than one */

@@ -65,6 +65,7 @@ end() { # sets status
 check "two cells end with exit 0" is $? 0
 check "both runs are complete" is "$(field 1 status) $(field 2 status)" "complete complete"
 check "I/Os were recorded" above "$(field 1 seen)" 0
+check "a record takes 12 bytes of the database at most" above $(($(field 1 seen) * 12 + 1)) "$(field 1 stored_bytes)"
 check "the clock was related by exchange" is "$(field 1 tier)" exchange
 check "nothing was lost" is "$("$bifocal" show 1 | grep -c 'nothing lost')" 1
 
