@@ -36,6 +36,10 @@ struct arg_option {
 	void *into;
 };
 
+/* Options that most verbs have. */
+#define ARG_DB(into) { "db", 0, ARG_TEXT, "PATH", "database directory", into }
+#define ARG_JSON(into) { "json", 0, ARG_FLAG, NULL, "print one JSON object", into }
+
 struct arg_spec {
 	const char *verb;          /* "export" */
 	const char *operands;      /* "RUN", "" */

@@ -21,8 +21,8 @@ int cmd_db_check(int argc, char **argv, struct error *err)
 	bool json = false;
 	const char *db = NULL;
 	const struct arg_option options[] = {
-		{ "db", 0, ARG_TEXT, "PATH", "database directory", &db },
-		{ "json", 0, ARG_FLAG, NULL, "print one JSON object", &json },
+		ARG_DB(&db),
+		ARG_JSON(&json),
 		{ 0 },
 	};
 	const struct arg_spec spec = { "db check", "", "Reads every value and verifies every checksum and shape.", options, 0, 0, NULL };

@@ -104,7 +104,7 @@ int cmd_export(int argc, char **argv, struct error *err)
 	const char *db = NULL, *format = "csv";
 	const struct arg_option options[] = {
 		{ "format", 'f', ARG_TEXT, "csv|jsonl", "one line an I/O: comma-separated with a head, or JSON objects (csv)", &format },
-		{ "db", 0, ARG_TEXT, "PATH", "database directory", &db },
+		ARG_DB(&db),
 		{ 0 },
 	};
 	const struct arg_spec spec = { "export", "RUN|last", "One run's I/O records, ramp included, to standard output.", options, 1, 1, NULL };

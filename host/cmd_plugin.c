@@ -111,7 +111,7 @@ int cmd_plugin_list(int argc, char **argv, struct error *err)
 {
 	bool json = false;
 	const struct arg_option options[] = {
-		{ "json", 0, ARG_FLAG, NULL, "print one JSON object", &json },
+		ARG_JSON(&json),
 		{ 0 },
 	};
 	const struct arg_spec spec = { "plugin list", "", "The probes that --probe finds, in the order of the search path.", options, 0, 0, NULL };

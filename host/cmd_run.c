@@ -178,8 +178,8 @@ int cmd_run(int argc, char **argv, struct error *err)
 		{ "disk", 'd', ARG_TEXT, "NAME", "serial or kernel name of the guest's disk (bifocal-scratch)", &a.disk },
 		{ "destructive", 0, ARG_FLAG, NULL, "write to --disk even if it is not the scratch disk", &a.destructive },
 		{ "dry-run", 0, ARG_FLAG, NULL, "print what would run, and end", &a.dry_run },
-		{ "db", 0, ARG_TEXT, "PATH", "database directory", &a.db },
-		{ "json", 0, ARG_FLAG, NULL, "print one JSON object", &a.json },
+		ARG_DB(&a.db),
+		ARG_JSON(&a.json),
 		{ "verbose", 0, ARG_FLAG, NULL, "say more on stderr", &a.verbose },
 		{ 0 },
 	};
@@ -201,8 +201,8 @@ int cmd_attach(int argc, char **argv, struct error *err)
 		{ "disk", 'd', ARG_TEXT, "NAME", "serial or kernel name of the guest's disk (bifocal-scratch)", &a.disk },
 		{ "destructive", 0, ARG_FLAG, NULL, "write to --disk even if it is not the scratch disk", &a.destructive },
 		{ "timeout", 0, ARG_TEXT, "TIME", "longest wait for the agent's greeting (10s)", &a.timeout },
-		{ "db", 0, ARG_TEXT, "PATH", "database directory", &a.db },
-		{ "json", 0, ARG_FLAG, NULL, "print one JSON object", &a.json },
+		ARG_DB(&a.db),
+		ARG_JSON(&a.json),
 		{ "verbose", 0, ARG_FLAG, NULL, "say more on stderr", &a.verbose },
 		{ 0 },
 	};

@@ -36,8 +36,8 @@ int cmd_show(int argc, char **argv, struct error *err)
 	bool json = false;
 	const char *db = NULL;
 	const struct arg_option options[] = {
-		{ "db", 0, ARG_TEXT, "PATH", "database directory", &db },
-		{ "json", 0, ARG_FLAG, NULL, "print one JSON object", &json },
+		ARG_DB(&db),
+		ARG_JSON(&json),
 		{ 0 },
 	};
 	const struct arg_spec spec = { "show", "RUN|last", "One run: latency, CPU time, clock and losses.", options, 1, 1, NULL };
@@ -109,8 +109,8 @@ int cmd_list(int argc, char **argv, struct error *err)
 	bool json = false;
 	const char *db = NULL;
 	const struct arg_option options[] = {
-		{ "db", 0, ARG_TEXT, "PATH", "database directory", &db },
-		{ "json", 0, ARG_FLAG, NULL, "print one JSON object", &json },
+		ARG_DB(&db),
+		ARG_JSON(&json),
 		{ 0 },
 	};
 	const struct arg_spec spec = { "list", "", "The runs in the database.", options, 0, 0, NULL };
