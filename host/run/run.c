@@ -41,12 +41,23 @@ struct run {
 
 /* ---- the guest ---- */
 
+/* What was chosen and why, once, and again when it changes. */
+static void say_accel(struct runner *runner, const struct accel_choice *a)
+{
+	if (!strcmp(runner->accel_said, a->why))
+		return;
+	snprintf(runner->accel_said, sizeof(runner->accel_said), "%s", a->why);
+	progress_clear(&runner->progress);
+	fprintf(stderr, "accelerator: %s\n", a->why);
+}
+
 static int boot(struct run *r, struct error *err)
 {
 	const struct config *c = r->req->config;
 	uint64_t timeout = config_uint(c, CFG_VM_BOOT_TIMEOUT);
 	if (accel_choose(c, r->runner->kvm_failed, &r->accel, err))
 		return -1;
+	say_accel(r->runner, &r->accel);
 	progress_show(&r->runner->progress, r->accel.kvm ? "boot (kvm)" : "boot (tcg)", -1);
 	r->vm = vm_start(c, &r->accel, err);
 	if (!r->vm || stop_check(err))

@@ -38,6 +38,7 @@ struct runner {
 	struct progress progress;
 	uint64_t study;                /* 0 until the first run made it */
 	bool kvm_failed;               /* a boot under KVM never greeted: vm.accel=auto takes tcg from then on */
+	char accel_said[256];          /* the choice of accelerator last told the user */
 	const char *command;           /* bifocal's own command line, for provenance */
 };
 

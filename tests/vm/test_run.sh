@@ -63,6 +63,7 @@ end() { # sets status
 
 "$bifocal" run --vm vm.accel=tcg --workload runtime=1s --vary disk.bus=virtio-blk,nvme >"$work/out" 2>&1
 check "two cells end with exit 0" is $? 0
+check "it said once which accelerator, and why" is "$(grep -c "^accelerator: tcg: " "$work/out")" 1
 check "both runs are complete" is "$(field 1 status) $(field 2 status)" "complete complete"
 check "I/Os were recorded" above "$(field 1 seen)" 0
 check "a record takes 12 bytes of the database at most" above $(($(field 1 seen) * 12 + 1)) "$(field 1 stored_bytes)"
