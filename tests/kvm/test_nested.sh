@@ -44,6 +44,8 @@ for run in 1 2; do
 	grep -qE '"bound_ns": *[0-9.]*[1-9]' "$work/show.json"
 	ok $? "run $run has a clock bound"
 done
+[ "$(job fallback | sed 's/ *$//')" = "1 accelerator: kvm accelerator: tcg" ]
+ok $? "vm.accel=auto falls back to emulation when KVM never brings a guest up"
 [ "$(job leftovers)" = 0 ]
 ok $? "no run directory is left"
 if [ $failed -ne 0 ]; then
