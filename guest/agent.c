@@ -167,10 +167,13 @@ static void on_uevent(void *ctx, int fd, short revents)
 
 static void on_rescan(void *ctx)
 {
-	struct agent *a = ctx;
+	scan(ctx);
+}
 
-	if (a->run.state != RUN_WINDOW)
-		scan(a);
+static int start_rescanning(struct agent *a, struct error *err)
+{
+	a->rescan = loop_timer(a->loop, RESCAN_MS * MS, RESCAN_MS * MS, on_rescan, a, err);
+	return a->rescan < 0 ? -1 : 0;
 }
 
 static void on_complain(void *ctx)
@@ -178,7 +181,9 @@ static void on_complain(void *ctx)
 	struct agent *a = ctx;
 
 	a->complain = -1;
-	scan(a);
+	/* In a window the search rests; the next look complains. */
+	if (a->rescan >= 0)
+		scan(a);
 }
 
 /* Events are asked for before the first look, so that nothing falls between the two. */
@@ -191,16 +196,21 @@ static int start_scanning(struct agent *a, struct error *err)
 	else if (loop_fd(a->loop, a->uevents, POLLIN, on_uevent, a, err))
 		return -1;
 	a->complain = loop_timer(a->loop, COMPLAIN_MS * MS, 0, on_complain, a, err);
-	a->rescan = loop_timer(a->loop, RESCAN_MS * MS, RESCAN_MS * MS, on_rescan, a, err);
-	return a->complain < 0 || a->rescan < 0 ? -1 : 0;
+	return a->complain < 0 ? -1 : start_rescanning(a, err);
 }
 
 /* ---- quiet, log ---- */
 
 void agent_quiet(struct agent *a, bool quiet)
 {
+	struct error err = { 0 };
+
 	for (int role = 0; role < PORT_COUNT; role++)
 		port_quiet(&a->port[role], quiet);
+	loop_timer_remove(a->loop, a->rescan);
+	a->rescan = -1;
+	if (a->scanning && !quiet && start_rescanning(a, &err))
+		log_error("%s", err.text);
 }
 
 /* A collector that listens gets the log. On a port alone the log must not push records out. */

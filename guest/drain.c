@@ -100,6 +100,9 @@ static int send_chunk(struct drain *d, const struct job *j, size_t n)
 
 	wbuf_reset(&d->packed);
 	iorec_pack(&d->packed, j->records + d->record, n);
+	/* No memory for it just now: half a chunk would be refused, and the records lost. */
+	if (d->packed.bad)
+		return 1;
 	struct msg_io_chunk m = { .run = d->run->id, .index = d->io_chunks, .records = { d->packed.p, d->packed.len } };
 	if (!has_room(d->data, d->packed.len) || outcome(channel_send_io_chunk(d->data, &m, CHANNEL_WAIT, &err), &err))
 		return 1;
@@ -129,6 +132,8 @@ static int send_samples(struct drain *d)
 		struct error err = { 0 };
 		wbuf_reset(&d->packed);
 		samples_pack(&d->packed, d->probes->samples + d->sample, n);
+		if (d->packed.bad)
+			return 1;
 		struct msg_samples m = { .run = d->run->id, .index = d->sample_chunks, .samples = { d->packed.p, d->packed.len } };
 		if (!has_room(d->data, d->packed.len) || outcome(channel_send_samples(d->data, &m, CHANNEL_WAIT, &err), &err))
 			return 1;

@@ -154,7 +154,8 @@ static void enter_waiting(struct port *p)
 	if (p->edge < 0 || epoll_ctl(p->edge, EPOLL_CTL_ADD, p->fd, &e) < 0 ||
 	    loop_fd(p->loop, p->edge, POLLIN, on_edge, p, &err))
 		log_warn("port %d: the host's return will be noticed late: %s", p->role, err.code ? err.text : strerror(errno));
-	start_timer(p, &p->retry, WAITING_MS, look_for_host);
+	if (!p->quiet)
+		start_timer(p, &p->retry, WAITING_MS, look_for_host);
 	look_for_host(p);
 }
 
@@ -261,6 +262,11 @@ void port_quiet(struct port *p, bool quiet)
 	if (p->quiet == quiet)
 		return;
 	p->quiet = quiet;
+	/* The edge still wakes; what looks now and then can wait. */
+	if (p->state == PORT_WAITING && quiet)
+		stop_timer(p, &p->retry);
+	else if (p->state == PORT_WAITING)
+		start_timer(p, &p->retry, WAITING_MS, look_for_host);
 	if (p->state != PORT_OPEN)
 		return;
 	stop_timer(p, &p->tick);

@@ -58,7 +58,7 @@ void port_drop(struct port *p);
 
 /* Writes what the channel has, as far as the port takes it. */
 void port_flush(struct port *p);
-/* Nothing is written, no timer runs, until it is loud again. */
+/* Nothing is written, and no timer of an open or waiting port runs, until it is loud again. */
 void port_quiet(struct port *p, bool quiet);
 
 #endif

@@ -9,8 +9,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "guest/sys.h"
+
 /* Enough for the engines' own frames and the kernel's signal frame; 1024 jobs have to fit into a small guest. */
 enum { JOB_STACK = 128 << 10 };
+
+/* No CPU's clock is near it; what a collector says may be anything, and cycles must not overflow. */
+static const uint64_t tsc_hz_max = 100000000000;
 
 /* Between letting the jobs go and the window's opening: time for each to wake up. */
 static const double wake_seconds_per_job = 20e-6;
@@ -151,9 +156,23 @@ static int check_request(const struct run_request *q, struct error *err)
 		return -1;
 	if (!q->hz)
 		return error_set(err, ERR_FAILED, "the guest's TSC frequency is not known yet; ask again");
+	if (q->hz > tsc_hz_max)
+		return error_set(err, ERR_USAGE, "a TSC of %llu Hz is not to be believed", (unsigned long long)q->hz);
 	if (q->w.numjobs > IOREC_JOBS_MAX)
 		return error_set(err, ERR_USAGE, "numjobs=%llu: at most %d", (unsigned long long)q->w.numjobs, IOREC_JOBS_MAX);
 	return 0;
+}
+
+/* Buffers are filled before the window, and where there is no memory left the kernel has nobody to kill but PID 1. */
+static int check_memory(const struct run *r, struct error *err)
+{
+	uint64_t need = r->w.bs * r->w.iodepth * r->w.numjobs, most = sys_memory_available(r->root) / 4 * 3;
+
+	if (need <= most)
+		return 0;
+	return error_set(err, ERR_LIMIT, "bs=%llu × iodepth=%llu × numjobs=%llu are %llu MiB of I/O buffers, and the guest has %llu MiB to spare; "
+			 "give smaller ones, or the guest more memory (vm.memory)", (unsigned long long)r->w.bs, (unsigned long long)r->w.iodepth,
+			 (unsigned long long)r->w.numjobs, (unsigned long long)(need >> 20), (unsigned long long)(most >> 20));
 }
 
 static int prepare(struct run *r, const struct run_request *q, struct error *err)
@@ -165,7 +184,7 @@ static int prepare(struct run *r, const struct run_request *q, struct error *err
 	if (q->w.verify && verify_init(&r->verify, q->id, q->seed, r->target.size, (uint32_t)q->w.bs, err))
 		return -1;
 	r->capacity = recmem_reserve(&r->memory, recmem_need(&q->w, r->target.size), r->root, err);
-	if (!r->capacity || make_jobs(r, q, err))
+	if (!r->capacity || check_memory(r, err) || make_jobs(r, q, err))
 		return -1;
 	return start_threads(r, err);
 }

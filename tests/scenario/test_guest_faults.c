@@ -54,6 +54,23 @@ static void test_bad_workload(void **state)
 	script_end(&s);
 }
 
+/* Buffers that the guest has no memory for would end in the death of PID 1; cycles of a mad clock in undefined numbers. */
+static void test_boundless_requests(void **state)
+{
+	(void)state;
+	struct script s;
+
+	script_begin(&s, true);
+	script_prepare(&s, 1, "rw=randread bs=1m iodepth=4 numjobs=100 direct=0 number_ios=10 runtime=0 ramp_time=0");
+	expect_error(&s, 1, ERR_LIMIT, "400 MiB of I/O buffers");
+	script_prepare(&s, 2, "rw=randread bs=1m iodepth=4096 numjobs=1024 direct=0 number_ios=10 runtime=0 ramp_time=0");
+	expect_error(&s, 2, ERR_LIMIT, "vm.memory");
+	script_send(&s, run_prepare, .run = 3, .workload = span_of(small_run), .disk = span_of("bifocal-scratch"), .tsc_hz = UINT64_MAX);
+	expect_error(&s, 3, ERR_USAGE, "not to be believed");
+	script_run(&s, 9, small_run);
+	script_end(&s);
+}
+
 static void test_wrong_order(void **state)
 {
 	(void)state;
@@ -335,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_foreign_disk),
 		cmocka_unit_test(test_bad_workload),
+		cmocka_unit_test(test_boundless_requests),
 		cmocka_unit_test(test_wrong_order),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_busy),
