@@ -17,6 +17,11 @@ endif
 Q := $(if $(filter 1,$(V)),,@)
 say = @$(if $(filter 1,$(V)),:,printf '  %-8s %s\n' $(1) $(2))
 
+# make cannot tell a blank inside a name from one between two.
+ifneq ($(words $(CURDIR)) $(words $(O)),1 1)
+$(error paths with blanks are beyond make: "$(CURDIR)", O="$(O)"; use others)
+endif
+
 .DEFAULT_GOAL := all
 # A recipe that fails must not leave half a file that looks made.
 .DELETE_ON_ERROR:
@@ -42,7 +47,7 @@ endif
 
 .PHONY: help
 help:
-	@sed -n 's/^## //p' Makefile scripts/build.mk | sort
+	@sed -n 's/^## //p' Makefile scripts/build.mk vmimage/image.mk tests/tests.mk | sort
 
 ## make run        install what is missing, build, bake the image, run the default study, leave a report
 ## make test       install what is missing, run every test; closes with `N passed, N failed, N skipped`
