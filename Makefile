@@ -19,7 +19,7 @@ say = @$(if $(filter 1,$(V)),:,printf '  %-8s %s\n' $(1) $(2))
 
 # make cannot tell a blank inside a name from one between two.
 ifneq ($(words $(CURDIR)) $(words $(O)),1 1)
-$(error paths with blanks are beyond make: "$(CURDIR)", O="$(O)"; use others)
+$(error make cannot work with blanks in paths, nor without one: "$(CURDIR)", O="$(O)")
 endif
 
 .DEFAULT_GOAL := all

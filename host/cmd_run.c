@@ -20,7 +20,7 @@ struct run_args {
 
 static void print_vm_keys(FILE *out)
 {
-	fprintf(out, "\nKeys for --vm, --vary:\n");
+	fprintf(out, "\nKeys for --vm:\n");
 	for (int k = 0; k < CONFIG_KEYS; k++) {
 		const struct config_info *i = config_info((enum config_key)k);
 		const char *choices = *i->choices ? i->choices : i->type;
@@ -30,7 +30,7 @@ static void print_vm_keys(FILE *out)
 
 static void print_workload_keys(FILE *out)
 {
-	fprintf(out, "\nKeys for --workload, --vary (with or without \"workload.\" in front):\n");
+	fprintf(out, "\nKeys for --workload (with or without \"workload.\" in front):\n");
 	for (const struct workload_key *k = workload_keys(); k->key; k++)
 		fprintf(out, "  %-20s %s\n  %-20s %s; default %s\n", k->key, k->help, "", k->type, k->def);
 }
@@ -38,7 +38,8 @@ static void print_workload_keys(FILE *out)
 static void print_run_keys(FILE *out)
 {
 	fprintf(out, "\nWith none of --vm, --workload and --vary the default study runs: disk.bus=virtio-blk,ahci x iodepth=1,8,\n"
-		"4 KiB random reads, 3 s each, with the cpu probe.\n");
+		"4 KiB random reads, 3 s each, with the cpu probe.\n"
+		"--vary takes the keys of --vm and those of --workload.\n");
 	print_vm_keys(out);
 	print_workload_keys(out);
 }

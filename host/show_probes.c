@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the probes saw: the cpu probe's figures as a table of their own, all others line by line. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -119,30 +120,43 @@ static void guest_rows(const struct page *p)
 
 /* ---- all others ---- */
 
+/* A number with four digits, or all that stand before its point: a PID or a count keeps its last ones. */
+static char *number_text(double v, char *dst, size_t cap)
+{
+	snprintf(dst, cap, fabs(v) >= 9999.5 && fabs(v) < 1e10 ? "%.0f" : "%.4g", v);
+	return dst;
+}
+
 static char *value_text(const struct page *p, const struct summary_series *s, char *dst, size_t cap)
 {
 	double v = series_value(p->sum, s);
 	const char *per = strcmp(s->kind, "counter") ? "" : "/s";
-	char ns[32];
+	char text[32];
 	if (!strcmp(s->unit, "ns"))
-		snprintf(dst, cap, "%s%s", format_ns(v, ns, sizeof(ns)), per);
+		snprintf(dst, cap, "%s%s", format_ns(v, text, sizeof(text)), per);
 	else
-		snprintf(dst, cap, "%.4g %s%s", v, !strcmp(s->unit, "percent") ? "%" : s->unit, per);
+		snprintf(dst, cap, "%s %s%s", number_text(v, text, sizeof(text)), !strcmp(s->unit, "percent") ? "%" : s->unit, per);
+	return dst;
+}
+
+/* In the unit of the value before it. */
+static char *max_text(const struct summary_series *s, char *dst, size_t cap)
+{
+	char text[32];
+	snprintf(dst, cap, "max %s", !strcmp(s->unit, "ns") ? format_ns(s->max, text, sizeof(text)) : number_text(s->max, text, sizeof(text)));
 	return dst;
 }
 
 static void series_row(const struct page *p, const struct summary_series *s)
 {
-	char text[64];
+	char text[96];
 	printf("  ");
 	page_left(s->side == SIDE_GUEST ? "guest" : "host", 7);
 	page_left(s->metric, METRIC);
 	page_left(s->dims, DIMS);
 	page_right(value_text(p, s, text, sizeof(text)), VALUE);
-	if (strcmp(s->kind, "counter") != 0) {
-		snprintf(text, sizeof(text), "max %.4g", s->max);
-		page_right(text, VALUE);
-	}
+	if (strcmp(s->kind, "counter") != 0)
+		page_right(max_text(s, text, sizeof(text)), VALUE);
 	putchar('\n');
 }
 

@@ -15,8 +15,9 @@ static void print_limits(void)
 	       "| `MORE` | %d | a frame whose message goes on in the next frame |\n"
 	       "| `REST` | %d | a frame that goes on with the message of the one before |\n"
 	       "| `ASK` | %d | a `sync` that wants to be answered with one |\n"
-	       "| `LOST` | %d | a `sync` whose sender misses what followed `have` |\n\n",
-	       FRAME_MORE, FRAME_REST, FRAME_ASK, FRAME_LOST);
+	       "| `LOST` | %d | a `sync` whose sender misses what followed `have` |\n"
+	       "| `XXH` | %d | a frame whose `data crc` is the low half of its payload's XXH64 |\n\n",
+	       FRAME_MORE, FRAME_REST, FRAME_ASK, FRAME_LOST, FRAME_XXH);
 }
 
 static const char *way(enum msg_direction d)

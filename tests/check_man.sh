@@ -37,6 +37,13 @@ echo "$verbs" | {
 	[ "$(echo "$keys" | wc -l)" -ge 30 ] || report "the keys can be read from --help" "the list itself"
 	report "every key" "$(echo "$keys" | missing '^\.It Cm %s$')"
 	report "every exit code" "$(sed -n 's/^	EXIT_[A-Z]* = \([0-9]*\),/\1/p' "$SRC/common/error.h" | missing '^\.It %s$')"
+	json=$(sed -n '/^\.Sh JSON/,/^\.Sh A GUEST/p' "$page")
+	for verb in doctor "run --dry-run" "plugin list"; do
+		# shellcheck disable=SC2086
+		words=$("$bifocal" $verb --json | grep -o '"[a-z_0-9]*":' | tr -d '":' | sort -u)
+		[ -n "$words" ] || report "$verb --json says something" "its keys"
+		report "every JSON key of $verb" "$(for w in $words; do printf '%s\n' "$json" | grep -qw -- "$w" || printf '%s ' "$w"; done)"
+	done
 	if command -v mandoc >/dev/null; then
 		report "mandoc finds no fault" "$(mandoc -T lint -W warning "$page" | head -n 3)"
 	fi
