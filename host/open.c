@@ -1,29 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/open.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/units.h"
 #include "host/paths.h"
-
-static int make_parents(const char *path, struct error *err)
-{
-	autofree char *p = strdup(path);
-	if (!p)
-		return error_set(err, ERR_LIMIT, "out of memory");
-	for (char *slash = p + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = 0;
-		if (mkdir(p, 0777) && errno != EEXIST)
-			return error_sys(err, errno, "make directory %s for the database", p);
-		*slash = '/';
-	}
-	return 0;
-}
 
 struct store *open_database(const char *option, enum store_mode mode, struct error *err)
 {
@@ -33,8 +17,6 @@ struct store *open_database(const char *option, enum store_mode mode, struct err
 			error_set(err, ERR_USAGE, "--db: an empty path");
 		return NULL;
 	}
-	if (mode == STORE_WRITE && make_parents(path, err))
-		return NULL;
 	return store_open(path, mode, err);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The environment: opening, the scheme, transactions, the growing map. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/units.h"
@@ -21,6 +23,8 @@ enum {
 	DISK_HEADROOM = 1 << 20,
 	/* Others may grow the map or commit at the same moment; each try follows a change. */
 	WRITE_TRIES = 64,
+	/* lock.mdb: 128 bytes, and 64 for each of LMDB's 126 readers. */
+	LOCK_BYTES = 8192,
 };
 
 const char *table_name(enum store_table t)
@@ -85,6 +89,8 @@ int store_error(const struct store *s, int rc, const char *what, struct error *e
 	case MDB_READERS_FULL:
 		return error_set(err, ERR_LIMIT, "database %s: %s: too many processes read it; stop some", s->path, what);
 	}
+	if (rc == EROFS || rc == EACCES)
+		return error_sys(err, rc, "database %s: %s: cannot write there; take another with --db PATH", s->path, what);
 	if (rc > 0)
 		return error_sys(err, rc, "database %s: %s", s->path, what);
 	return error_set(err, ERR_FAILED, "database %s: %s: %s", s->path, what, mdb_strerror(rc));
@@ -347,9 +353,29 @@ static int check_contents(struct store *s, struct error *err)
 
 /* ---- opening ---- */
 
+/* LMDB maps lock.mdb with its blocks yet to be found; on a full disk the first touch is a SIGBUS. So they are reserved here. Where
+ * that cannot be done for another reason than room, LMDB is left to say so. */
+static int reserve_lock(const struct store *s, struct error *err)
+{
+	autofree char *path = NULL;
+	struct stat st = { 0 };
+	if (asprintf(&path, "%s/lock.mdb", s->path) < 0) {
+		path = NULL;
+		return error_set(err, ERR_LIMIT, "database %s: out of memory", s->path);
+	}
+	/* Not even opened when all is well: closing it would drop the locks that this process holds on it. */
+	if (stat(path, &st) == 0 && st.st_size >= LOCK_BYTES && (uint64_t)st.st_blocks * 512 >= LOCK_BYTES)
+		return 0;
+	autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int rc = fd < 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_BYTES) ? errno : 0;
+	return rc && out_of_room(s, rc) ? no_room(s, rc, "opening", err) : 0;
+}
+
 static int fill_env(struct store *s, struct error *err)
 {
 	unsigned flags = MDB_NOTLS | (s->mode == STORE_READ ? MDB_RDONLY : 0);
+	if (reserve_lock(s, err) < 0)
+		return -1;
 	int rc = mdb_env_set_maxdbs(s->env, TABLES);
 	rc = rc ? rc : mdb_env_set_mapsize(s->env, s->first_map);
 	rc = rc ? rc : mdb_env_open(s->env, s->path, flags, 0600);
@@ -389,16 +415,18 @@ static int make_dirs(const char *path, struct error *err)
 	autofree char *copy = strdup(path);
 	if (!copy)
 		return error_set(err, ERR_LIMIT, "out of memory");
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
+	for (char *p = copy + 1;; p++) {
+		char was = *p;
+		if (was && was != '/')
 			continue;
 		*p = '\0';
-		mkdir(copy, 0700);
-		*p = '/';
+		int why = mkdir(copy, 0700) < 0 ? errno : 0;
+		if (why && access(copy, F_OK) < 0)
+			return error_sys(err, why, "database %s: cannot make directory %s; take another with --db PATH", path, copy);
+		*p = was;
+		if (!was)
+			return 0;
 	}
-	if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-		return error_sys(err, errno, "database %s: making the directory", path);
-	return 0;
 }
 
 static int check_dir(const char *path, struct error *err)

@@ -444,6 +444,30 @@ static void full_disk_loses_nothing(void **state)
 	assert_int_equal(umount(w->db), 0);
 }
 
+/* LMDB's lock file is mapped: without blocks behind it, its first touch would be a SIGBUS. */
+static void full_disk_takes_no_new_database(void **state)
+{
+	struct world *w = *state;
+	char path[sizeof(w->db) + 8];
+	static const char block[4096];
+	mkdir(w->db, 0700);
+	if (mount("tmpfs", w->db, "tmpfs", 0, "size=64k") < 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/fill", w->db);
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	close(fd);
+	assert_null(store_open(w->db, STORE_WRITE, &w->err));
+	assert_int_equal(w->err.code, ERR_NO_SPACE);
+	assert_non_null(strstr(w->err.text, "--db"));
+	/* With room again it works. */
+	enlarge(w);
+	struct store *s = open_or_fail(w, STORE_WRITE);
+	store_close(s);
+	assert_int_equal(umount(w->db), 0);
+}
+
 /* ---- killed writers and company ---- */
 
 static void killed_writer_leaves_what_it_committed(void **state)
@@ -619,6 +643,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(readers_do_not_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(file_size_limit_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_disk_loses_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(full_disk_takes_no_new_database, setup, teardown),
 		cmocka_unit_test_setup_teardown(killed_writer_leaves_what_it_committed, setup, teardown),
 		cmocka_unit_test_setup_teardown(living_writers_are_let_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(writers_and_readers_keep_company, setup, teardown),
