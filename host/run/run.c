@@ -80,11 +80,23 @@ static void tear_down(struct run *r)
 	r->vm = NULL;
 }
 
-/* A guest that KVM never brought to its greeting, or whose QEMU KVM brought down, gets one more try under emulation. */
-static bool falls_back(struct run *r, const struct error *err)
+/* A guest that KVM never brought to its greeting, or whose QEMU KVM brought down. */
+static bool may_be_kvm(const struct run *r, const struct error *err)
 {
-	bool kvms_fault = err->code == ERR_TIMEOUT || err->code == ERR_FAILED || err->code == ERR_IO;
-	return kvms_fault && r->accel.kvm && !strcmp(config_str(r->req->config, CFG_VM_ACCEL), "auto");
+	return r->accel.kvm && (err->code == ERR_TIMEOUT || err->code == ERR_FAILED || err->code == ERR_IO);
+}
+
+/* It gets one more try under emulation, where the accelerator was ours to choose. */
+static bool falls_back(const struct run *r, const struct error *err)
+{
+	return may_be_kvm(r, err) && !strcmp(config_str(r->req->config, CFG_VM_ACCEL), "auto");
+}
+
+/* In front, since the words of QEMU or the console that the error ends with may be many. */
+static void advise(const struct run *r, struct error *err)
+{
+	if (may_be_kvm(r, err))
+		error_prefix(err, "no guest under vm.accel=kvm (`bifocal doctor` says whether KVM works here; vm.accel=auto falls back to emulation)");
 }
 
 static int get_guest(struct run *r, struct error *err)
@@ -95,8 +107,10 @@ static int get_guest(struct run *r, struct error *err)
 	}
 	if (!boot(r, err))
 		return 0;
-	if (!falls_back(r, err))
+	if (!falls_back(r, err)) {
+		advise(r, err);
 		return -1;
+	}
 	log_warn("under KVM %s", err->text);
 	log_warn("falling back to emulation (tcg)");
 	r->runner->kvm_failed = true;

@@ -163,6 +163,47 @@ static const struct link_ops link_ops = { .message = on_message, .peer_seen = on
 
 /* ---- waiting ---- */
 
+enum { CONSOLE_LINES = 12, CONSOLE_SEARCHED = 60, CONSOLE_ROOM = 900 };
+
+/* From the line on that says why a kernel panicked; its call trace pushes it out of the last lines. NULL: it did not. */
+static char *find_panic(char *text)
+{
+	char *at = strstr(text, "Kernel panic - ");
+	while (at && at > text && at[-1] != '\n')
+		at--;
+	return at;
+}
+
+/* The console's last words, or a panic's first, in `room` bytes. */
+static char *console_words(const struct session *s, char *dst, size_t room)
+{
+	char all[8192], *panic;
+	vm_console_tail(s->vm, CONSOLE_SEARCHED, all, sizeof(all));
+	panic = find_panic(all);
+	if (!panic)
+		return vm_console_tail(s->vm, CONSOLE_LINES, dst, room);
+	char *end = panic;
+	for (int i = 0; i < CONSOLE_LINES && *end; i++)
+		end += strcspn(end, "\n") + (end[strcspn(end, "\n")] == '\n');
+	snprintf(dst, room, "%.*s", (int)(end - panic) - (end > panic && end[-1] == '\n'), panic);
+	return dst;
+}
+
+/* A kernel that panics ends QEMU without a word of its own: the console has it. `hint`: say so when it is empty, too. */
+static void add_console(const struct session *s, bool hint, struct error *err)
+{
+	static const char head[] = "; the serial console's last lines:\n";
+	char words[CONSOLE_ROOM];
+	size_t used = strlen(err->text), room = sizeof(err->text) - used;
+	if (!s->vm || room < sizeof(head) + 80)
+		return;
+	room -= sizeof(head) - 1;
+	if (*console_words(s, words, room < sizeof(words) ? room : sizeof(words)))
+		snprintf(err->text + used, sizeof(err->text) - used, "%s%s", head, words);
+	else if (hint)
+		snprintf(err->text + used, sizeof(err->text) - used, "; the serial console is empty (--vm vm.console=on lets the agent write to it)");
+}
+
 /* QEMU's end explains a closed port better than the port does; its sockets close a little before it can be waited for. */
 static void explain_loss(struct session *s)
 {
@@ -171,6 +212,7 @@ static void explain_loss(struct session *s)
 	while (s->vm && tries-- > 0) {
 		if (!vm_alive(s->vm, &how)) {
 			error_set(&s->lost, ERR_FAILED, "the guest is gone: %s", how.text);
+			add_console(s, false, &s->lost);
 			return;
 		}
 		if (tries)
@@ -300,19 +342,6 @@ static int wait_synced(struct session *s, uint64_t deadline, struct error *err)
 	return 0;
 }
 
-static void add_console(struct session *s, struct error *err)
-{
-	char tail[900];
-	if (!s->vm)
-		return;
-	vm_console_tail(s->vm, 12, tail, sizeof(tail));
-	size_t used = strlen(err->text);
-	if (*tail)
-		snprintf(err->text + used, sizeof(err->text) - used, "; the serial console's last lines:\n%s", tail);
-	else
-		snprintf(err->text + used, sizeof(err->text) - used, "; the serial console is empty (--vm vm.console=on lets the agent write to it)");
-}
-
 static int check_version(const struct session *s, struct error *err)
 {
 	const struct guest *g = &s->guest;
@@ -339,7 +368,7 @@ int session_greet(struct session *s, uint64_t timeout_ns, struct error *err)
 	if (greet(s, monotonic_ns() + timeout_ns, err)) {
 		if (err->code == ERR_TIMEOUT) {
 			error_prefix(err, "the guest did not greet within %llu s", (unsigned long long)(timeout_ns / 1000000000));
-			add_console(s, err);
+			add_console(s, true, err);
 		}
 		return -1;
 	}

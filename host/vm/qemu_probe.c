@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -12,13 +13,17 @@ enum { VERSION_TEXT = 4096, VERSION_MS = 10000 };
 
 static int no_qemu(struct error *err, const char *name)
 {
+	if (strchr(name, '/') && access(name, F_OK) == 0)
+		return error_set(err, ERR_NOT_FOUND, "%s: is no program that may be run; name QEMU's binary with vm.qemu=PATH", name);
 	return error_set(err, ERR_NOT_FOUND, "%s: not found; install qemu-system-x86 (Debian: apt-get install qemu-system-x86), "
 			 "or name the binary with vm.qemu=PATH", name);
 }
 
 static bool runnable(const char *path)
 {
-	return access(path, X_OK) == 0;
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
 int program_find(const char *name, char *out, size_t cap)

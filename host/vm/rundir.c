@@ -135,7 +135,7 @@ int rundir_make(const struct rundir_need *need, struct rundir *out, struct error
 		else if (place_check(place[i], need, &why) == 0 && make_in(place[i], out, &why) == 0)
 			return 0;
 	}
-	return error_set(err, why.code, "no place for the run directory: %s", why.text);
+	return error_set(err, why.code, "no place for the run directory in $XDG_RUNTIME_DIR, $TMPDIR or /var/tmp: %s", why.text);
 }
 
 /* ---- removing ---- */

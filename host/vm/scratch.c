@@ -197,7 +197,7 @@ static int make_elsewhere(const struct config *c, const char *rundir, char *path
 	char link[160];
 
 	if (!dir)
-		return error_sys(err, errno, "disk.dir=%s", config_str(c, CFG_DISK_DIR));
+		return error_sys(err, errno, "disk.dir=%s: make it, or name another directory", config_str(c, CFG_DISK_DIR));
 	if (place_check(dir, &need, err))
 		return error_prefix(err, "disk.dir");
 	int n = snprintf(path, cap, "%s/" SCRATCH_PREFIX "XXXXXX", dir);
