@@ -45,6 +45,7 @@ struct script {
 	bool one_port;                 /* no data port */
 	bool silent;                   /* never says hello */
 	const char *version;           /* another version than ours */
+	bool deaf_to_pings;            /* answers none */
 	bool vanish_in_window;
 	bool refuse_prepare;
 	bool bad_probe;                /* quarantines every probe */
@@ -71,6 +72,7 @@ struct sguest {
 	struct wbuf out[PORTS];
 	size_t out_at[PORTS];
 	uint64_t run;
+	unsigned pings;                /* received */
 	unsigned sent;                 /* chunks given to the channel */
 	bool started, drained, draining;
 	uint64_t open, close;
@@ -160,6 +162,9 @@ static inline void sg_pong(struct sguest *g, struct span payload)
 {
 	struct msg_clock_ping p;
 	uint64_t t2 = tsc_read() + sg_offset;
+	g->pings++;
+	if (g->script.deaf_to_pings)
+		return;
 	assert_int_equal(msg_clock_ping_decode(payload, &p, NULL), 0);
 	/* What it says of t1 must not matter: the collector knows what it sent. */
 	struct msg_clock_pong m = { .id = p.id, .t1 = 1, .t2 = t2, .t3 = tsc_read() + sg_offset };

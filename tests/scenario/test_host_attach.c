@@ -253,6 +253,47 @@ static void test_interrupted(void **state)
 	sg_free(g);
 }
 
+static bool pinged(struct sguest *g)
+{
+	return g->pings > 0;
+}
+
+/* Before the window there is nothing yet that could be partial. */
+static void test_interrupted_in_clock(void **state)
+{
+	struct sguest *g = sg_new(SCRIPT(.deaf_to_pings = true));
+	(void)state;
+	sg_attach(g, NULL, 0);
+	assert_int_equal(sg_serve(g, pinged), 1000);
+	kill(g->pid, SIGTERM);
+	assert_int_equal(sg_serve(g, NULL), 1);
+	expect_run(g, RUN_FAILED, 0);
+	sg_expect_output(g, "SIGTERM");
+	sg_free(g);
+}
+
+static bool all_but_one_sent(struct sguest *g)
+{
+	return g->sent + 1 == sg_chunks(g);
+}
+
+/* The end of the drain never comes: what came until the signal is kept, what did not is counted. */
+static void test_interrupted_in_drain(void **state)
+{
+	struct sguest *g = sg_new(SCRIPT(.chunks = 6, .hold_drained = true));
+	(void)state;
+	sg_attach(g, NULL, 0);
+	assert_int_equal(sg_serve(g, all_but_one_sent), 1000);
+	kill(g->pid, SIGTERM);
+	assert_int_equal(sg_serve(g, NULL), 1);
+	struct sg_stored s = sg_stored(g, UINT64_MAX);
+	assert_int_equal(s.run.status, RUN_PARTIAL);
+	assert_true(s.records <= 5000);
+	expect_lost(g, "io_missing", 6000 - s.records);
+	sg_expect_output(g, "SIGTERM");
+	sg_free(g);
+}
+
 /* ---- records that lie ---- */
 
 static void test_garbage_chunk(void **state)
@@ -323,6 +364,8 @@ int main(void)
 		cmocka_unit_test(test_vanishes_in_drain),
 		cmocka_unit_test(test_quarantined_probe),
 		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_interrupted_in_clock),
+		cmocka_unit_test(test_interrupted_in_drain),
 		cmocka_unit_test(test_garbage_chunk),
 		cmocka_unit_test(test_skipped_chunk),
 		cmocka_unit_test(test_foreign_run),
