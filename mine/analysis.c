@@ -17,18 +17,60 @@ static int no_memory(struct error *err)
 	return error_set(err, ERR_LIMIT, "no memory");
 }
 
-/* Cuts at a character's beginning, with an ellipsis. */
+static bool starts_character(char c)
+{
+	return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+static size_t count_characters(const char *text)
+{
+	size_t n = 0;
+	for (; *text; text++)
+		n += starts_character(*text);
+	return n;
+}
+
+/* The n-th character's first byte, or the end. */
+static char *character(char *text, size_t n)
+{
+	for (; *text; text++)
+		if (starts_character(*text) && n-- == 0)
+			break;
+	return text;
+}
+
+/* Cuts the middle out, since long labels differ at either end as a rule. */
 static void shorten(char *label)
 {
-	size_t characters = 0;
-	for (char *p = label; *p; p++) {
-		if (((unsigned char)*p & 0xc0) == 0x80)
+	static const char dots[] = "…";
+	enum { HEAD = LABEL_MAX / 2, TAIL = LABEL_MAX - HEAD - 1, DOTS = sizeof(dots) - 1 };
+	size_t n = count_characters(label);
+	if (n <= LABEL_MAX)
+		return;
+	char *cut = character(label, HEAD), *rest = character(label, n - TAIL);
+	/* Two narrow characters are shorter than the dots: then they stay. */
+	if (rest - cut < DOTS)
+		return;
+	memcpy(cut, dots, DOTS);
+	memmove(cut + DOTS, rest, strlen(rest) + 1);
+}
+
+/* Two configurations never go by one label: where cutting made them alike, a number tells them apart. */
+static int tell_apart(struct dataset *d)
+{
+	for (size_t g = 0; g < d->groups; g++) {
+		size_t alike = 0;
+		for (size_t h = 0; h < g; h++)
+			alike += strcmp(d->group[h].label, d->group[g].label) == 0;
+		char *numbered;
+		if (!alike)
 			continue;
-		if (++characters == LABEL_MAX && strlen(p) > 4) {
-			memcpy(p, "…", sizeof("…"));
-			return;
-		}
+		if (asprintf(&numbered, "%s (%zu)", d->group[g].label, g + 1) < 0)
+			return -1;
+		free(d->group[g].label);
+		d->group[g].label = numbered;
 	}
+	return 0;
 }
 
 static int group_stats(struct stats *out, const struct group *g, bool response, double level, struct error *err)
@@ -111,7 +153,6 @@ static int write_context(struct analysis *a)
 static int analyse_group(struct analysis *a, struct store *s, size_t g, struct error *err)
 {
 	const struct group *group = &a->data.group[g];
-	shorten(a->data.group[g].label);
 	choose_look(a, g);
 	if (group_stats(&a->service[g], group, false, a->t->level, err))
 		return -1;
@@ -146,6 +187,10 @@ int analysis_run(struct analysis *a, struct store *s, const struct template *t, 
 	a->look = calloc(n, sizeof(*a->look));
 	a->cpu = calloc(n, sizeof(*a->cpu));
 	int rc = a->service && a->response && a->look && a->cpu && !write_context(a) ? 0 : no_memory(err);
+	for (size_t g = 0; g < n && !rc; g++)
+		shorten(a->data.group[g].label);
+	if (!rc && tell_apart(&a->data))
+		rc = no_memory(err);
 	for (size_t g = 0; g < n && !rc; g++)
 		rc = analyse_group(a, s, g, err);
 	if (rc)

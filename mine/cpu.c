@@ -155,10 +155,27 @@ static void add_run(struct cpu_account *a, const struct reader *r, uint64_t hz)
 	}
 }
 
+/* The counted window on the host's clock. A run may have several epochs: each stamp is told by the last one that had begun by then. */
+struct window {
+	uint64_t guest_from, guest_to, from, to;
+	size_t epochs;
+};
+
+static void place_stamp(uint64_t *host, uint64_t guest, const struct store_epoch *e, bool first)
+{
+	int64_t offset = e->lo + (int64_t)((uint64_t)e->hi - (uint64_t)e->lo) / 2;
+	uint64_t at = guest - (uint64_t)offset;
+	if (first || (int64_t)(at - e->first_host) >= 0)
+		*host = at;
+}
+
 static int take_epoch(void *ctx, const struct store_epoch *e)
 {
-	*(int64_t *)ctx = e->lo + (int64_t)((uint64_t)e->hi - (uint64_t)e->lo) / 2;
-	return 1;
+	struct window *w = ctx;
+	place_stamp(&w->from, w->guest_from, e, w->epochs == 0);
+	place_stamp(&w->to, w->guest_to, e, w->epochs == 0);
+	w->epochs++;
+	return 0;
 }
 
 static uint64_t number(const struct mine_run *r, const char *key, uint64_t otherwise)
@@ -170,18 +187,18 @@ static uint64_t number(const struct mine_run *r, const char *key, uint64_t other
 static int read_side(struct cpu_account *a, struct store *s, const struct mine_run *run, enum store_side side, struct error *err)
 {
 	struct reader r = { .side = side };
-	int64_t offset = 0;
 	uint64_t hz = run->hz;
 	int rc = 0;
 	r.to = number(run, "window.close", 0);
 	r.from = number(run, "window.ramp_end", number(run, "window.open", r.to));
 	if (side == SIDE_HOST) {
-		rc = store_each_epoch(s, run->meta.run, take_epoch, &offset, err);
+		struct window w = { .guest_from = r.from, .guest_to = r.to };
+		rc = store_each_epoch(s, run->meta.run, take_epoch, &w, err);
 		/* Nobody related the clocks: then nobody can say which samples were within the window. */
-		if (rc <= 0)
+		if (rc || !w.epochs)
 			return rc;
-		r.from -= (uint64_t)offset;
-		r.to -= (uint64_t)offset;
+		r.from = w.from;
+		r.to = w.to;
 		hz = number(run, "host.tsc_hz", hz);
 	}
 	rc = store_each_series(s, run->meta.run, side, take_series, &r, err);

@@ -59,7 +59,7 @@ static void say_n(FILE *f, const struct plan *p)
 		if (p->n > 1)
 			fprintf(f, " (%s)", p->a->look[g].label);
 	}
-	fputs(p->n > 1 ? ". " : " requests. ", f);
+	fputs(p->n > 1 ? ". " : p->a->service[0].n == 1 ? " request. " : " requests. ", f);
 }
 
 static void say_interval(FILE *f, const struct plan *p)
@@ -99,6 +99,18 @@ static void say_slices(FILE *f, const struct plan *p)
 			fprintf(f, " MSER-5 finds no steady state in “%s”: a longer runtime may.", p->a->look[g].label);
 }
 
+/* Why a configuration with more requests may stop before one with fewer. */
+static void say_ends(FILE *f, const struct plan *p)
+{
+	bool dot = false;
+	for (size_t g = 0; g < p->n; g++)
+		dot |= p->curve[g].n == 1;
+	fputs("A curve ends at the last nine (99, 99.9 …) for which its requests suffice. Requests close in time resemble each other and count for fewer "
+	      "independent ones, so more requests may reach less far.", f);
+	if (dot)
+		fputs(" A dot alone is the shortest request: too few for any percentile.", f);
+}
+
 static int write_caption(struct plan *p)
 {
 	size_t len;
@@ -106,9 +118,11 @@ static int write_caption(struct plan *p)
 	if (!f)
 		return -1;
 	say_n(f, p);
+	if (p->a->open_loop)
+		fputs("Service time, from submission; the table has the response time too. ", f);
 	if (p->item->chart == CHART_PERCENTILE) {
 		say_interval(f, p);
-		fputs("Each curve ends at the last nine that its requests support.", f);
+		say_ends(f, p);
 	} else {
 		say_slices(f, p);
 	}

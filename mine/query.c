@@ -230,6 +230,17 @@ static int drop_unfinished(struct dataset *d, struct candidates *c, struct error
 	return 0;
 }
 
+/* Its figures are good as far as they go; that something is missing is said before them. */
+static int note_partial(struct dataset *d, const struct candidates *c, struct error *err)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->run[i].meta.status == RUN_PARTIAL &&
+		    dataset_note(d, false, "Run %llu is partial: something of it was lost; the account of losses counts what.",
+				 (unsigned long long)c->run[i].meta.run))
+			return error_set(err, ERR_LIMIT, "no memory");
+	return 0;
+}
+
 static int select_runs(struct dataset *d, struct candidates *c, const struct selection *sel, struct error *err)
 {
 	if (!c->n)
@@ -239,7 +250,7 @@ static int select_runs(struct dataset *d, struct candidates *c, const struct sel
 	for (size_t i = 0; i < sel->n_filters; i++)
 		if (apply_filter(c, &sel->filter[i], err))
 			return -1;
-	return drop_unfinished(d, c, err);
+	return drop_unfinished(d, c, err) || note_partial(d, c, err) ? -1 : 0;
 }
 
 static bool op_passes(const struct selection *sel, const struct mine_run *r)
@@ -250,6 +261,13 @@ static bool op_passes(const struct selection *sel, const struct mine_run *r)
 			return false;
 	}
 	return true;
+}
+
+static int note_empty(struct dataset *d, const struct mine_run *r)
+{
+	return dataset_note(d, true, "Run %llu has no counted %s and was left out: %zu in the ramp, %llu failed, %llu reaped before submitted.",
+			    (unsigned long long)r->meta.run, r->op ? r->op : "request", r->n_ramp, (unsigned long long)r->failed,
+			    (unsigned long long)r->impossible);
 }
 
 /* A run that cannot be read is left out and said, so that one damaged chunk does not hide the others. */
@@ -272,8 +290,7 @@ static int load_run(struct dataset *d, struct store *s, const struct store_run *
 			d->run[d->runs++] = part[i];
 			continue;
 		}
-		int rc = part[i].n ? 0 : dataset_note(d, true, "Run %llu has no counted request and was left out.",
-						      (unsigned long long)meta->run);
+		int rc = part[i].n ? 0 : note_empty(d, &part[i]);
 		run_fini(&part[i]);
 		if (rc)
 			return error_set(err, ERR_LIMIT, "no memory");

@@ -26,6 +26,12 @@ static void run_head(FILE *f, const struct analysis *a, const struct mine_run *r
 	fputs("</td>", f);
 }
 
+/* Reads and writes of one run are two series and one run. */
+static bool is_new_run(const struct analysis *a, size_t i)
+{
+	return !i || a->data.run[i].meta.run != a->data.run[i - 1].meta.run;
+}
+
 /* Long lists fold away. */
 enum { RUNS_SHOWN = 8 };
 
@@ -177,7 +183,7 @@ void report_clock(FILE *f, const struct analysis *a)
 	open_list(f, a, "Tier and bound");
 	fputs("<th class=\"text\">Tier</th><th>Bound</th><th>Epochs</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++)
-		if (!i || a->data.run[i].meta.run != a->data.run[i - 1].meta.run)
+		if (is_new_run(a, i))
 			clock_row(f, a, &a->data.run[i]);
 	close_list(f, a);
 }
@@ -243,36 +249,54 @@ static bool lost_any(const struct mine_run *r)
 
 static void say_losses(FILE *f, const struct analysis *a)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < a->data.runs; i++)
-		n += lost_any(&a->data.run[i]);
-	if (n)
-		fprintf(f, "<p>In %zu of %zu runs something failed or was lost; it is counted below.</p>\n", n, a->data.runs);
+	size_t lost = 0, runs = 0;
+	bool counted = false;
+	for (size_t i = 0; i < a->data.runs; i++) {
+		runs += is_new_run(a, i);
+		counted &= !is_new_run(a, i);
+		if (!counted && lost_any(&a->data.run[i])) {
+			lost++;
+			counted = true;
+		}
+	}
+	if (lost)
+		fprintf(f, "<p>In %zu of %zu run%s something failed or was lost; it is counted below.</p>\n", lost, runs, runs == 1 ? "" : "s");
 	else
 		fputs("<p>Nothing was lost, and no request failed.</p>\n", f);
 }
 
+static void loss_row(FILE *f, const struct analysis *a, const struct mine_run *r, bool flushes)
+{
+	run_head(f, a, r);
+	count_cell(f, "Issued", count_attr(r, "requests.issued", "window.issued"));
+	count_cell(f, "Recorded", count_attr(r, "requests.recorded", "window.recorded"));
+	count_cell(f, "Counted", (double)r->n);
+	count_cell(f, "Ramp", (double)r->n_ramp);
+	if (flushes)
+		count_cell(f, "Flushes", (double)r->flushes);
+	count_cell(f, "Failed", (double)r->failed);
+	flight_cell(f, r);
+	lost_cell(f, r);
+	fputs("</tr>\n", f);
+}
+
 void report_loss(FILE *f, const struct analysis *a)
 {
+	bool flushes = false;
+	for (size_t i = 0; i < a->data.runs; i++)
+		flushes |= a->data.run[i].flushes > 0;
 	say_losses(f, a);
 	open_list(f, a, "The account");
-	fputs("<th>Issued</th><th>Recorded</th><th>Counted</th><th>Ramp</th><th>Failed</th>"
-	      "<th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", f);
-	for (size_t i = 0; i < a->data.runs; i++) {
-		const struct mine_run *r = &a->data.run[i];
-		run_head(f, a, r);
-		count_cell(f, "Issued", count_attr(r, "requests.issued", "window.issued"));
-		count_cell(f, "Recorded", count_attr(r, "requests.recorded", "window.recorded"));
-		count_cell(f, "Counted", (double)r->n);
-		count_cell(f, "Ramp", (double)r->n_ramp);
-		count_cell(f, "Failed", (double)r->failed);
-		flight_cell(f, r);
-		lost_cell(f, r);
-		fputs("</tr>\n", f);
-	}
+	fprintf(f, "<th>Issued</th><th>Recorded</th><th>Counted</th><th>Ramp</th>%s<th>Failed</th>"
+		"<th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", flushes ? "<th>Flushes</th>" : "");
+	for (size_t i = 0; i < a->data.runs; i++)
+		loss_row(f, a, &a->data.run[i], flushes);
 	close_list(f, a);
 	fputs("<p class=\"hint after\">In flight: rate times mean latency (Little’s law), beside what the workload asked "
-	      "for; where it is less, the load generator spent time between reaping and submitting.</p>\n", f);
+	      "for; where it is less, the load generator spent time between reaping and submitting.", f);
+	if (flushes)
+		fputs(" Flushes are recorded, and not among the latencies here; <code>bifocal show</code> has theirs.", f);
+	fputs("</p>\n", f);
 }
 
 /* ---- provenance ---- */
@@ -346,6 +370,6 @@ void report_provenance(FILE *f, const struct analysis *a)
 	shared_list(f, a);
 	fputs("</details>\n", f);
 	for (size_t i = 0; a->data.runs > 1 && i < a->data.runs; i++)
-		if (!i || a->data.run[i].meta.run != a->data.run[i - 1].meta.run)
+		if (is_new_run(a, i))
 			own_list(f, a, &a->data.run[i]);
 }

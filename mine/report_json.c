@@ -123,6 +123,24 @@ static int write_comparison(FILE *f, const struct analysis *a, const struct item
 	return n < 0 ? -1 : 0;
 }
 
+/* The loss account as the run's attributes have it, zeros included: what was looked for and not found. */
+static void write_lost(FILE *f, const struct mine_run *r)
+{
+	bool first = true;
+	fputs(", \"lost\": {", f);
+	for (size_t i = 0; i < r->n_attr; i++) {
+		double v;
+		if (strncmp(r->attr[i].key, "lost.", 5) != 0 || !run_attr_number(r, r->attr[i].key, &v))
+			continue;
+		fputs(first ? "" : ", ", f);
+		first = false;
+		json_text(f, r->attr[i].key + 5);
+		fputs(": ", f);
+		json_number(f, v);
+	}
+	putc('}', f);
+}
+
 static void write_run(FILE *f, const struct mine_run *r)
 {
 	fprintf(f, "    {\"run\": %llu, \"study\": %llu, \"status\": \"%s\", \"counted\": %zu, \"ramp\": %zu, \"failed\": %llu, \"impossible\": %llu, "
@@ -132,7 +150,10 @@ static void write_run(FILE *f, const struct mine_run *r)
 	json_number(f, r->seconds);
 	fprintf(f, ", \"clock\": {\"epochs\": %u, \"tier\": \"%s\", \"bound_ns\": ", r->epochs, r->epochs ? clock_tier_name(r->tier) : "none");
 	json_number(f, r->epochs ? r->bound_ns : NAN);
-	fputs("}}", f);
+	fputs("}, \"op\": ", f);
+	json_text(f, r->op ? r->op : "all");
+	write_lost(f, r);
+	fputs("}", f);
 }
 
 int report_write_json(FILE *f, const struct analysis *a, struct error *err)

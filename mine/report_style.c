@@ -52,4 +52,4 @@ const char report_style[] =
 ".cards td small{display:inline}"
 ".cards tbody th{font-weight:650;padding-bottom:.35rem!important}"
 "dl{grid-template-columns:1fr}dt{margin-top:.5rem}}"
-"@media print{main{padding:0;max-width:none}section{break-inside:avoid}details{display:none}}";
+"@media print{main{padding:0;max-width:none}section{break-inside:avoid}details::details-content{content-visibility:visible}}";

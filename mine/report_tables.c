@@ -100,7 +100,8 @@ static void say_method(FILE *f, const struct analysis *a)
 		fprintf(f, "consecutive blocks of time (%d or more a configuration), never over single requests; they do not cover what "
 			"varies from boot to boot, which five repeats would. ", STATS_BLOCKS);
 	fputs("Percentiles: order statistics, distribution-free; "
-	      "a percentile for which the requests, by how many independent ones they are worth, do not suffice is not printed.</p>\n", f);
+	      "requests close in time resemble each other, and where those there are worth too few independent ones, "
+	      "the percentile is not printed but how many they are worth, of how many it takes.</p>\n", f);
 }
 
 void report_table(FILE *f, const struct analysis *a, const struct item *item)
@@ -143,7 +144,8 @@ static void write_pairs(FILE *f, const struct analysis *a, const struct item *it
 		fputs("</tr>\n", f);
 	}
 	fprintf(f, "</tbody></table></div>\n<p class=\"hint after\">Each pair is alike in all other settings. %g&nbsp;%% intervals of "
-		"the ratio, combined from both sides’ on the log scale (MOVER); bold where they leave out 1.</p>\n", a->t->level * 100);
+		"the ratio, combined from both sides’ on the log scale (MOVER); bold where they leave out 1.%s</p>\n", a->t->level * 100,
+		a->open_loop ? " Latencies are service times here." : "");
 }
 
 int report_compare(FILE *f, const struct analysis *a, const struct item *item, struct error *err)

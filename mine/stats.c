@@ -84,15 +84,16 @@ static double ratio_variance(double squares, size_t clusters, double m)
 	return b / (b - 1) * squares / (m * m);
 }
 
-static double student_of(const struct stats *s)
+static double student_of(const struct stats *s, size_t clusters)
 {
-	return student_quantile(0.5 + s->level / 2, (double)s->clusters - 1);
+	return student_quantile(0.5 + s->level / 2, (double)clusters - 1);
 }
 
 double stats_effective_n(const struct stats *s, double q)
 {
 	double n = (double)s->n;
-	if (s->clusters < 2)
+	/* All in one cluster: how they vary between clusters was not seen. */
+	if (s->occupied < 2)
 		return 1;
 	uint64_t x = quantile_sorted(s->sorted, s->n, q);
 	double p = (double)count_body(s->sorted, s->n, x, q) / n;
@@ -103,11 +104,11 @@ double stats_effective_n(const struct stats *s, double q)
 		squares += residual * residual;
 	}
 	double binomial = p * (1 - p) / n;
-	double effect = binomial > 0 ? ratio_variance(squares, s->clusters, n) / binomial : 1;
+	double effect = binomial > 0 ? ratio_variance(squares, s->occupied, n) / binomial : 1;
 	/* Below 1 is chance as a rule: it must not buy certainty. */
 	if (effect < 1)
 		effect = 1;
-	double t = student_quantile(0.5 + s->level / 2, fmax(n - 1, 1)) / student_of(s);
+	double t = student_quantile(0.5 + s->level / 2, fmax(n - 1, 1)) / student_of(s, s->occupied);
 	return n / effect * fmin(t * t, 1);
 }
 
@@ -153,6 +154,8 @@ int stats_init(struct stats *s, const struct stats_run *runs, size_t n_runs, dou
 	size_t used = 0;
 	for (size_t i = 0; i < n_runs; i++)
 		used += fill_clusters(&s->cluster[i * blocks], blocks, &runs[i], s->cluster_values + used, tmp);
+	for (size_t i = 0; i < s->clusters; i++)
+		s->occupied += s->cluster[i].n > 0;
 	memcpy(s->sorted, s->cluster_values, s->n * sizeof(*s->sorted));
 	sort_u64(s->sorted, tmp, s->n);
 	s->last = find_last_nine(s);
@@ -179,13 +182,13 @@ struct estimate stats_mean(const struct stats *s)
 	double sum = 0, squares = 0, n = (double)s->n;
 	for (size_t i = 0; i < s->clusters; i++)
 		sum += s->cluster[i].sum;
-	struct estimate e = { .value = sum / n, .supported = s->clusters > 1 };
+	struct estimate e = { .value = sum / n, .supported = s->occupied > 1 };
 	for (size_t i = 0; i < s->clusters; i++) {
 		double residual = s->cluster[i].sum - e.value * (double)s->cluster[i].n;
 		squares += residual * residual;
 	}
 	if (e.supported) {
-		double half = student_of(s) * sqrt(ratio_variance(squares, s->clusters, n));
+		double half = student_of(s, s->occupied) * sqrt(ratio_variance(squares, s->occupied, n));
 		e.lo = fmax(0, e.value - half);
 		e.hi = e.value + half;
 	}
@@ -203,7 +206,7 @@ struct estimate stats_rate(const struct stats *s)
 		squares += residual * residual;
 	}
 	if (e.supported) {
-		double half = student_of(s) * sqrt(ratio_variance(squares, s->clusters, s->seconds));
+		double half = student_of(s, s->clusters) * sqrt(ratio_variance(squares, s->clusters, s->seconds));
 		e.lo = fmax(0, e.value - half);
 		e.hi = e.value + half;
 	}

@@ -55,6 +55,7 @@ struct stats {
 	bool by_run;                 /* clusters are repeats, not blocks */
 	struct stats_cluster *cluster;
 	size_t clusters;
+	size_t occupied;             /* clusters that hold a request: an empty one tells of rates, not of latencies */
 	uint64_t *cluster_values;    /* what the clusters point into */
 };
 

@@ -252,7 +252,7 @@ static void set_text(struct canvas *c, const struct text_style *style, const cha
 	pango_font_description_free(font);
 	double width = style->wrap > 0 ? style->wrap : style->fit;
 	pango_layout_set_width(c->layout, width > 0 ? (int)(width * PANGO_SCALE) : -1);
-	pango_layout_set_ellipsize(c->layout, style->fit > 0 ? PANGO_ELLIPSIZE_END : PANGO_ELLIPSIZE_NONE);
+	pango_layout_set_ellipsize(c->layout, style->fit > 0 ? PANGO_ELLIPSIZE_MIDDLE : PANGO_ELLIPSIZE_NONE);
 	pango_layout_set_wrap(c->layout, PANGO_WRAP_WORD_CHAR);
 	pango_layout_set_line_spacing(c->layout, style->wrap > 0 ? 1.25F : 0);
 	/* Digits of one width, so that ticks line up. */

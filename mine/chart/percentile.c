@@ -236,15 +236,35 @@ struct layout {
 	double key_height, label_width, plot_height;
 };
 
+/* Whether labels at the lines would stand so far from them that one has to trace the leaders. */
+static bool labels_stray(const struct curve *curves, size_t n, struct scale y, double height)
+{
+	autofree struct end_label *l = calloc(n + 1, sizeof(*l));
+	if (!l)
+		return true;
+	y.from = height;
+	y.to = 0;
+	for (size_t i = 0; i < n; i++) {
+		l[i].end.y = scale_map(&y, fmax(1, curves[i].p[curves[i].n - 1].at.value));
+		l[i].y = l[i].end.y;
+	}
+	spread_labels(l, n, 0, height);
+	for (size_t i = 0; i < n; i++)
+		if (fabs(l[i].y - l[i].end.y) > 2.5 * LABEL_ROW)
+			return true;
+	return false;
+}
+
 static int plan(struct layout *l, const struct chart_look *look, const struct series_look *looks, const struct curve *curves,
-		size_t n, struct error *err)
+		size_t n, const struct scale *y, struct error *err)
 {
 	struct canvas *ruler = canvas_new(look->width, 1, look->scale, err);
 	if (!ruler)
 		return -1;
 	l->label_width = widest_label(ruler, curves, n);
 	l->plot_height = look->width < CHART_NARROW ? 250 : 330;
-	l->key = look->width < CHART_NARROW || l->label_width > look->width * 0.3 || (double)n * LABEL_ROW > l->plot_height;
+	l->key = look->width < CHART_NARROW || l->label_width > look->width * 0.3 || (double)n * LABEL_ROW > l->plot_height ||
+		 labels_stray(curves, n, *y, l->plot_height);
 	l->key_height = l->key ? frame_key(ruler, (struct point){ 0, 0 }, look->width - 40, looks, n, false) + 10 : 0;
 	canvas_free(ruler);
 	return 0;
@@ -276,9 +296,9 @@ struct canvas *percentile_draw(const struct chart_look *look, const struct curve
 	}
 	for (size_t i = 0; i < n; i++)
 		looks[i] = curves[i].look;
-	if (plan(&l, look, looks, curves, n, err) || frame_open(&f, look, l.key_height + 20 + l.plot_height + 44, err))
-		return NULL;
 	find_ranges(&p.x, &p.y, curves, n);
+	if (plan(&l, look, looks, curves, n, &p.y, err) || frame_open(&f, look, l.key_height + 20 + l.plot_height + 44, err))
+		return NULL;
 	place_plot(&p, &f, &l);
 	const struct text_style name = { .size = TEXT_SMALL, .colour = INK };
 	canvas_text(f.canvas, (struct point){ f.body.x, f.body.y + l.key_height - 4 }, &name, "Latency (logarithmic)");

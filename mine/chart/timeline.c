@@ -14,10 +14,25 @@ struct grid {
 	struct box body;
 	size_t columns, rows;
 	double gutter, panel_w, panel_h;
+	bool measured;               /* some slice gives the latency axis its range */
 	struct scale x, y;
 };
 
 static const struct text_style SMALL = { .size = TEXT_SMALL, .colour = { 0x56, 0x5e, 0x69, 255 } };
+
+static bool has_slice(const struct timeline *t)
+{
+	for (size_t i = 0; i < t->slices; i++)
+		if (t->pooled[i].n >= SLICE_LEAST)
+			return true;
+	return false;
+}
+
+static void cover(struct scale *y, uint64_t ns)
+{
+	y->lo = fmin(y->lo, fmax(1, (double)ns));
+	y->hi = fmax(y->hi, fmax(1, (double)ns));
+}
 
 static void find_ranges(struct scale *x, struct scale *y, const struct timeline *t, size_t n)
 {
@@ -30,8 +45,14 @@ static void find_ranges(struct scale *x, struct scale *y, const struct timeline 
 			const struct slice *s = &t[k].pooled[i];
 			if (s->n < SLICE_LEAST)
 				continue;
-			y->lo = fmin(y->lo, fmax(1, (double)s->p5));
-			y->hi = fmax(y->hi, fmax(1, (double)s->p95));
+			cover(y, s->p5);
+			cover(y, s->p95);
+		}
+		/* A repeat that is slower than the band is what one looks for: its line must not leave the plot. */
+		for (size_t i = 0; i < t[k].runs * t[k].slices; i++) {
+			const struct slice *s = &t[k].run[i / t[k].slices][i % t[k].slices];
+			if (s->n >= SLICE_LEAST)
+				cover(y, s->p50);
 		}
 	}
 	if (!(x->hi > x->lo))
@@ -170,7 +191,13 @@ static int draw_panel(struct grid *g, const struct timeline *t, size_t i, struct
 	g->y.from = b.y + b.h;
 	g->y.to = b.y;
 	draw_shade(g, b, t);
-	frame_latency_axis(g->c, b, &g->y, i % g->columns == 0);
+	if (g->measured)
+		frame_latency_axis(g->c, b, &g->y, i % g->columns == 0);
+	if (!has_slice(t)) {
+		struct text_style word = SMALL;
+		word.anchor = TEXT_CENTRE;
+		canvas_text(g->c, (struct point){ b.x + b.w / 2, b.y + b.h / 2 - 8 }, &word, "too few requests in every slice");
+	}
 	name_shade(g, b, t);
 	draw_time_axis(g, b);
 	canvas_clip(g->c, b);
@@ -193,6 +220,8 @@ struct canvas *timeline_draw(const struct chart_look *look, const struct timelin
 	if (frame_open(&f, look, height, err))
 		return NULL;
 	find_ranges(&g.x, &g.y, t, n);
+	for (size_t i = 0; i < n; i++)
+		g.measured |= has_slice(&t[i]);
 	g.c = f.canvas;
 	g.body = f.body;
 	g.gutter = frame_latency_gutter(g.c, &g.y, g.panel_h);

@@ -269,6 +269,41 @@ static void test_few_requests(void **state)
 	says(file_text, "\"p99\": {\"value\": null, \"lo\": null, \"hi\": null}");
 }
 
+static void put_flushes(struct store *s, uint64_t run, uint64_t seed)
+{
+	struct io_record io[3];
+	struct error err = { 0 };
+	struct store_batch *b = store_batch_new(s, &err);
+	for (uint64_t i = 0; i < 3; i++) {
+		uint64_t at = (1ULL << 40) + seed * 1000003 + WORLD_HZ / 10 * (i + 1);
+		io[i] = (struct io_record){ .submit = at, .reap = at + 1000, .intended = at, .op = IO_FLUSH };
+	}
+	world_flush(s, b, run, 99, io, 3);
+	world_must(store_commit(b, &err), &err);
+	store_batch_free(b);
+}
+
+/* What is missing is said before the figures, and a run that mixes reads and writes is one run. */
+static void test_partial_run(void **state)
+{
+	(void)state;
+	struct error err = { 0 };
+	struct store *s = store_open(in_root("partial"), STORE_WRITE, &err);
+	assert_non_null(s);
+	uint64_t run = world_add(s, &(struct world_run){ .bus = "ide", .depth = 1, .base_us = 200, .seconds = 0.5, .seed = 6, .writes_percent = 40,
+							 .status = RUN_PARTIAL, .key = { "lost.io_record" }, .text = { "17" } });
+	put_flushes(s, run, 6);
+	store_close(s);
+	assert_int_equal(RUN("mine", "latency", "-o", in_root("partial-out"), "--db", in_root("partial")), 0);
+	says(err_text, "Run 1 is partial");
+	slurp(in_root("partial-out/report.html"), file_text);
+	says(file_text, "Run 1 is partial");
+	says(file_text, "In 1 of 1 run something failed or was lost");
+	says(file_text, "<td data-name=\"Flushes\">3</td>");
+	slurp(in_root("partial-out/stats.json"), file_text);
+	says(file_text, "\"op\": \"read\", \"lost\": {\"io_record\": 17}");
+}
+
 /* Bytes changed anywhere in the pages: an answer or an error, never a crash, and a damaged run is named. */
 static void test_damaged_database(void **state)
 {
@@ -354,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_bad_templates),
 		cmocka_unit_test(test_few_requests),
+		cmocka_unit_test(test_partial_run),
 		cmocka_unit_test(test_damaged_database),
 		cmocka_unit_test(test_help_and_lists),
 	};

@@ -230,6 +230,62 @@ static void test_slices(void **state)
 	scene_fini(&s);
 }
 
+static bool has_text(struct canvas *c, const char *text)
+{
+	size_t n;
+	const struct text_box *t = canvas_texts(c, &n);
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(t[i].text, text) == 0)
+			return true;
+	return false;
+}
+
+/* A repeat so much slower that the others' band does not reach it is on the axis all the same. */
+static void test_slow_repeat_stays_in_the_plot(void **state)
+{
+	(void)state;
+	enum { REPEATS = 6 };
+	static struct mine_run run[REPEATS];
+	const struct mine_run *runs[REPEATS];
+	for (size_t i = 0; i < REPEATS; i++) {
+		make_run(&run[i], i ? REQUESTS : REQUESTS / 5, i, i ? 1e5 : 5e7, 0.1);
+		run[i].n_ramp = 0;
+		runs[i] = &run[i];
+	}
+	struct group g = { .run = runs, .runs = REPEATS };
+	struct series_look look = { .label = "x" };
+	struct chart_look page = { .title = "t", .width = 800, .scale = 1 };
+	struct timeline t;
+	struct error err = { 0 };
+	assert_int_equal(timeline_init(&t, &look, &g, 0.05, &err), 0);
+	for (size_t i = 0; i < t.slices; i++)
+		assert_true(!t.pooled[i].n || t.pooled[i].p95 < 1000000);
+	struct canvas *c = timeline_draw(&page, &t, 1, &err);
+	assert_non_null(c);
+	assert_true(has_text(c, "10\u00a0ms"));
+	canvas_free(c);
+	timeline_fini(&t);
+	for (size_t i = 0; i < REPEATS; i++)
+		free_run(&run[i]);
+}
+
+/* With nothing to draw there is no axis of made-up latencies. */
+static void test_nothing_to_draw_is_said(void **state)
+{
+	(void)state;
+	static struct scene s;
+	scene_init(&s, 1, 1, 1, 0, "x");
+	s.run[0].n_ramp = 0;
+	timeline_fini(&s.timeline[0]);
+	struct error err = { 0 };
+	assert_int_equal(timeline_init(&s.timeline[0], &s.look[0], &s.group[0], 0.05, &err), 0);
+	struct canvas *c = draw(&s, 1, 800, 1);
+	assert_true(has_text(c, "too few requests in every slice"));
+	assert_false(has_text(c, "1\u00a0ns"));
+	canvas_free(c);
+	scene_fini(&s);
+}
+
 static void test_ticks(void **state)
 {
 	(void)state;
@@ -331,6 +387,8 @@ int main(void)
 		cmocka_unit_test(test_curve),
 		cmocka_unit_test(test_ribbon_never_falls),
 		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_slow_repeat_stays_in_the_plot),
+		cmocka_unit_test(test_nothing_to_draw_is_said),
 		cmocka_unit_test(test_texts_keep_their_places),
 		cmocka_unit_test(test_png),
 		cmocka_unit_test(test_canvas_bounds),

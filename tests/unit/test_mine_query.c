@@ -238,6 +238,82 @@ static void test_hostile_text_is_tamed(void **state)
 	dataset_fini(&d);
 }
 
+static double vcpu_of(const struct analysis *a, size_t g)
+{
+	for (size_t i = 0; i < a->cpu[g].n_host; i++)
+		if (strcmp(a->cpu[g].host[i].name, "vCPU") == 0)
+			return a->cpu[g].host[i].cpus;
+	return -1;
+}
+
+/* Labels as long as that differ at their ends or nowhere; either way no two configurations share one. */
+static void test_long_labels_stay_apart(void **state)
+{
+	(void)state;
+	static const char *const backend[] = {
+		"a-backend-whose-name-goes-on-for-longer-than-anyone-reads-0-with-the-same-end-to-it",
+		"a-backend-whose-name-goes-on-for-longer-than-anyone-reads-1-with-the-same-end-to-it",
+		"ein-Gerät-mit-längerem-Namen-als-irgendwer-läse-und-zwei-Enden-µµ",
+	};
+	struct template t = { .name = (char *)(uintptr_t)"t", .level = 0.95 };
+	struct analysis a;
+	struct error err = { 0 };
+	char runs[96] = "";
+	for (uint64_t i = 0; i < 3; i++) {
+		struct world_run w = { .bus = "ide", .depth = 1, .base_us = 100, .seconds = 0.05, .seed = 90 + i, .key = { "config.disk.backend" }, .text = { backend[i] } };
+		snprintf(runs + strlen(runs), sizeof(runs) - strlen(runs), "%s%s", *runs ? "," : "", run_text(add(w)));
+	}
+	struct filter these = { "run", runs, false, "" };
+	struct store *s = open_world();
+	assert_int_equal(analysis_run(&a, s, &t, &these, 1, &err), 0);
+	assert_int_equal(a.data.groups, 3);
+	assert_string_equal(a.data.group[0].label, "backend a-backend-whose-…with-the-same-end-to-it");
+	assert_string_equal(a.data.group[1].label, "backend a-backend-whose-…with-the-same-end-to-it (2)");
+	assert_string_equal(a.data.group[2].label, "backend ein-Gerät-mit-lä…-läse-und-zwei-Enden-µµ");
+	assert_ptr_equal(a.look[1].label, a.data.group[1].label);
+	analysis_fini(&a);
+	store_close(s);
+}
+
+/* The clock jumped by a second within the window: its end is told by the epoch that it lies in. */
+static void test_cpu_window_follows_the_epochs(void **state)
+{
+	(void)state;
+	struct template t = { .name = (char *)(uintptr_t)"t", .level = 0.95 };
+	struct world_run w = { .bus = "ide", .depth = 1, .base_us = 500, .seconds = 1, .ramp = 0.1, .seed = 95 };
+	uint64_t open = (1ULL << 40) + w.seed * 1000003, run = add(w);
+	int64_t offset = (int64_t)(w.seed * 77777777) - (1LL << 50);
+	struct error err = { 0 };
+	struct store *s = store_open(path, STORE_WRITE, &err);
+	struct store_batch *b = store_batch_new(s, &err);
+	/* Only 0.5 s of the window are on the host's clock, and the samples there go on at the same pace. */
+	struct store_epoch e = { .epoch = 1, .tier = 5, .lo = offset + (int64_t)(WORLD_HZ / 2), .hi = offset + (int64_t)(WORLD_HZ / 2), .first_host = open - (uint64_t)offset + WORLD_HZ / 5 };
+	world_must(put_epoch(b, run, &e, &err), &err);
+	world_must(store_commit(b, &err), &err);
+	store_batch_free(b);
+	store_close(s);
+	struct filter this = { "run", run_text(run), false, "" };
+	struct analysis a;
+	s = open_world();
+	assert_int_equal(analysis_run(&a, s, &t, &this, 1, &err), 0);
+	assert_true(fabs(vcpu_of(&a, 0) - 0.82) < 0.001);
+	analysis_fini(&a);
+	store_close(s);
+	/* A jump the other way takes in the busier half second after the load: 0.1 + 1.0 + 0.5 s. */
+	s = store_open(path, STORE_WRITE, &err);
+	b = store_batch_new(s, &err);
+	e.lo = e.hi = offset - (int64_t)(WORLD_HZ / 2);
+	world_must(put_epoch(b, run, &e, &err), &err);
+	world_must(store_commit(b, &err), &err);
+	store_batch_free(b);
+	store_close(s);
+	s = open_world();
+	assert_int_equal(analysis_run(&a, s, &t, &this, 1, &err), 0);
+	assert_true(vcpu_of(&a, 0) > 1.1);
+	analysis_fini(&a);
+	store_close(s);
+}
+
 static void test_pairs(void **state)
 {
 	(void)state;
@@ -302,6 +378,8 @@ int main(void)
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_requests_in_ns),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_long_labels_stay_apart),
+		cmocka_unit_test(test_cpu_window_follows_the_epochs),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_reads_and_writes_part),
 		cmocka_unit_test(test_open_loop_has_response_times),

@@ -171,6 +171,24 @@ static void test_a_stall_is_one_event(void **state)
 	stats_fini(&st);
 }
 
+/* Requests that all fell into one block of time tell nothing of how blocks differ. */
+static void test_one_block_is_no_variance(void **state)
+{
+	(void)state;
+	static struct sample_set s;
+	struct stats st;
+	struct error err = { 0 };
+	fill(&s, 5, 0);
+	s.run = (struct stats_run){ s.at, s.value, SAMPLES, 100 };
+	assert_int_equal(stats_init(&st, &s.run, 1, 0.95, &err), 0);
+	assert_true(stats_effective_n(&st, 0.5) == 1);
+	assert_false(stats_quantile(&st, 0.5).supported);
+	assert_false(stats_mean(&st).supported);
+	/* That 23 blocks were empty does tell of the rate. */
+	assert_true(stats_rate(&st).supported && stats_rate(&st).hi > 2 * stats_rate(&st).value);
+	stats_fini(&st);
+}
+
 static void test_repeats_carry_their_variance(void **state)
 {
 	(void)state;
@@ -222,6 +240,8 @@ static void test_odd_samples(void **state)
 	assert_false(stats_quantile(&st, 0.5).supported);
 	assert_true(stats_quantile(&st, 0.5).value == 42 && stats_max(&st) == 42);
 	assert_true(stats_last_nine(&st) == 0);
+	/* One request is no reason to be certain. */
+	assert_false(stats_mean(&st).supported);
 	stats_fini(&st);
 	for (size_t i = 0; i < 100; i++) {
 		same[i] = 7;
@@ -270,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_support_follows_n),
 		cmocka_unit_test(test_coverage),
 		cmocka_unit_test(test_a_stall_is_one_event),
+		cmocka_unit_test(test_one_block_is_no_variance),
 		cmocka_unit_test(test_repeats_carry_their_variance),
 		cmocka_unit_test(test_ratio),
 		cmocka_unit_test(test_odd_samples),
