@@ -126,6 +126,22 @@ static void finds_the_next_frame_behind_garbage(void **state)
 	assert_int_equal(reader.skipped_bytes, 1000);
 }
 
+/* A frame may begin anywhere behind a false start, within what that one took for its header, too. */
+static void finds_a_frame_inside_a_false_header(void **state)
+{
+	(void)state;
+	for (size_t at = 1; at < 2 * FRAME_HEADER; at++) {
+		frame_reader_init(&reader);
+		memset(wire, 0, at);
+		memcpy(wire, "BFCL", at < 4 ? at : 4);
+		feed(wire, put(at, 5, 10));
+		expect(5, 10);
+		expect_none();
+		assert_int_equal(reader.bad_frames, 1);
+		assert_int_equal(reader.skipped_bytes, at);
+	}
+}
+
 static void finds_frames_that_a_cut_one_swallowed(void **state)
 {
 	(void)state;
@@ -222,6 +238,7 @@ int main(void)
 		T(takes_frames_however_they_are_cut),
 		T(loses_one_frame_to_one_flipped_bit),
 		T(finds_the_next_frame_behind_garbage),
+		T(finds_a_frame_inside_a_false_header),
 		T(finds_frames_that_a_cut_one_swallowed),
 		T(believes_no_length_over_the_bound),
 		T(refuses_another_version),

@@ -263,6 +263,25 @@ static void test_intersections(void **state)
 	clock_track_free(NULL);
 }
 
+/* The other end's touch, and the stretch of time an epoch is known for. */
+static void test_extent(void **state)
+{
+	(void)state;
+	struct clock_track *t = clock_track_new(NULL);
+
+	assert_int_equal(clock_track_add(t, TIER_EXCHANGE, (struct host_tsc){ 7 }, arc(10, 5), NULL), 0);
+	assert_int_equal(clock_track_add(t, TIER_EXCHANGE, (struct host_tsc){ 9 }, arc(5, 5), NULL), 0);
+	assert_int_equal(last_epoch(t)->offset.lo, 10);
+	assert_int_equal(width(last_epoch(t)->offset), 0);
+	assert_int_equal(last_epoch(t)->first.cycles, 7);
+	assert_int_equal(last_epoch(t)->last.cycles, 9);
+	assert_int_equal(clock_track_add(t, TIER_EXCHANGE, (struct host_tsc){ 12 }, arc(5, 4), NULL), 1);
+	assert_int_equal(last_epoch(t)->first.cycles, 12);
+	assert_int_equal(last_epoch(t)->last.cycles, 12);
+	assert_int_equal(clock_track_epoch(t, 0)->last.cycles, 9);
+	clock_track_free(t);
+}
+
 /* The tier shown is that of who narrowed the bound, not of who merely agreed. */
 static void test_tiers(void **state)
 {
@@ -324,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_announced_jumps),
 		cmocka_unit_test(test_silent_jumps),
 		cmocka_unit_test(test_intersections),
+		cmocka_unit_test(test_extent),
 		cmocka_unit_test(test_tiers),
 		cmocka_unit_test(test_epochs_run_out),
 		cmocka_unit_test(test_contradictions),
