@@ -163,7 +163,7 @@ static void rate_line(const struct page *p)
 	fact(&f, "%.2f in flight on average", summary_in_flight(sum));
 	fact(&f, "window %.3g s", sum->seconds);
 	if (sum->counts.errors)
-		fact(&f, "%s%s I/Os went wrong%s", page_ink(p, INK_BAD), page_grouped(sum->counts.errors, n, sizeof(n)), page_plain(p));
+		fact(&f, "%s%s I/Os went wrong, not counted%s", page_ink(p, INK_BAD), page_grouped(sum->counts.errors, n, sizeof(n)), page_plain(p));
 	facts_end();
 }
 
@@ -211,6 +211,11 @@ static void latency(const struct page *p)
 	static const char *const names[SUMMARY_OPS] = { "read", "write", "flush", "discard" };
 	const struct summary *sum = p->sum;
 	page_heading(p, "Latency");
+	if (!sum->service.n && sum->counts.errors) {
+		char n[32];
+		printf("  %snone of %s I/Os went well%s\n", page_ink(p, INK_BAD), page_grouped(sum->counts.errors, n, sizeof(n)), page_plain(p));
+		return;
+	}
 	if (!sum->service.n) {
 		printf("  no I/O of this run's window is in the database\n");
 		return;

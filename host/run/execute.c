@@ -46,7 +46,8 @@ static void print_line(const struct run_result *res, const char *cell, const str
 {
 	char p50[32], p99[32];
 	if (!sum->counts.counted) {
-		printf("run %-4llu %-36s no I/O recorded  %s\n", (unsigned long long)res->run, *cell ? cell : "single cell", run_status_name(res->status));
+		printf("run %-4llu %-36s %s  %s\n", (unsigned long long)res->run, *cell ? cell : "single cell",
+		       sum->counts.errors ? "no I/O went well" : "no I/O recorded", run_status_name(res->status));
 		return;
 	}
 	quantile_text(sum, 0.50, p50, sizeof(p50));

@@ -39,12 +39,18 @@ static bool outside(const struct window *w, const struct io_record *r)
 
 static bool counts(const struct window *w, const struct io_record *r)
 {
-	return !(r->flags & IO_IN_RAMP) && !outside(w, r) && r->op < SUMMARY_OPS;
+	return !(r->flags & IO_IN_RAMP) && !outside(w, r) && r->op < SUMMARY_OPS && (int64_t)(r->reap - r->submit) >= 0;
 }
 
 static bool moves_data(const struct io_record *r)
 {
 	return r->op == IO_READ || r->op == IO_WRITE;
+}
+
+/* How long an error took is no disk's latency: it is counted by itself, as bifocal-mine does. */
+static bool went_wrong(const struct io_record *r)
+{
+	return r->result < 0 || (moves_data(r) && (uint32_t)r->result != r->length);
 }
 
 struct count_pass {
@@ -61,13 +67,16 @@ static void count_one(struct count_pass *p, const struct io_record *r)
 	c->violations += r->reap < r->submit;
 	if (!counts(&p->window, r))
 		return;
+	if (went_wrong(r)) {
+		c->errors++;
+		return;
+	}
 	c->op[r->op]++;
 	c->open_loop |= r->intended != r->submit;
 	if (!moves_data(r))
 		return;
 	c->counted++;
-	c->errors += r->result < 0 || (uint32_t)r->result != r->length;
-	c->bytes += r->result > 0 ? (uint32_t)r->result : 0;
+	c->bytes += (uint32_t)r->result;
 }
 
 static int count_chunk(void *ctx, const struct io_record *r, size_t n)
@@ -96,7 +105,7 @@ static int add_chunk(void *ctx, const struct io_record *r, size_t n)
 	struct latency_pass *p = ctx;
 	struct summary *sum = p->sum;
 	for (size_t i = 0; i < n; i++) {
-		if (!counts(&p->window, &r[i]))
+		if (!counts(&p->window, &r[i]) || went_wrong(&r[i]))
 			continue;
 		if (sum->ops > 1)
 			dist_add(&sum->op[r[i].op], r[i].reap - r[i].submit);

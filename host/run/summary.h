@@ -10,13 +10,13 @@ enum { SUMMARY_OPS = 4, SUMMARY_SERIES_MAX = 4096 };
 
 struct summary_counts {
 	uint64_t seen;                 /* records in the store */
-	uint64_t counted;              /* reads and writes of the window: what the figures are made of */
+	uint64_t counted;              /* reads and writes of the window that went well: what the figures are made of */
 	uint64_t ramp;                 /* submitted in the ramp: kept, not counted */
 	uint64_t outside;              /* stamps outside the window as the guest gave it: kept, not counted */
-	uint64_t errors;               /* counted ones whose result was not their length */
+	uint64_t errors;               /* of the window, with an error or another length than asked: not counted */
 	uint64_t violations;           /* reaped before they were submitted */
 	uint64_t bytes;                /* moved by the counted ones */
-	uint64_t op[SUMMARY_OPS];      /* of the window, by enum io_op */
+	uint64_t op[SUMMARY_OPS];      /* of the window that went well, by enum io_op */
 	bool open_loop;                /* some were meant for another time than they were submitted at */
 };
 
