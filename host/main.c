@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/stdfd.h"
 #include "common/version.h"
 #include "host/args.h"
 #include "host/cmd.h"
@@ -103,6 +104,7 @@ static int run_verb(int argc, char **argv, struct error *err)
 int main(int argc, char **argv)
 {
 	struct error err = { 0 };
+	stdfd_fill();
 	setlocale(LC_CTYPE, "C.UTF-8");
 	log_init("bifocal", LOG_WARN_LEVEL);
 	int code = run_verb(argc - 1, argv + 1, &err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/stdfd.h"
 #include "common/units.h"
 #include "common/version.h"
 #include "mine/cmd.h"
@@ -55,6 +56,7 @@ static enum exit_code run(int argc, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
+	stdfd_fill();
 	/* UTF-8 for pango; numbers stay in the C locale, so that files are the same everywhere. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	struct error err = { 0 };

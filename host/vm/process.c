@@ -143,7 +143,9 @@ void process_kill(struct process *p)
 {
 	if (!process_running(p))
 		return;
-	kill(p->pid, SIGKILL);
+	/* Its group, which child_exec() made: vm.qemu may be a script that has QEMU for a child. */
+	if (kill(-p->pid, SIGKILL))
+		kill(p->pid, SIGKILL);
 	reap(p, 0);
 }
 

@@ -93,6 +93,7 @@ at_boot() {
 	pid=$! qemu=
 	while [ -z "$qemu" ] && kill -0 "$pid" 2>/dev/null; do
 		# Not the short-lived one that is asked for its version.
+		# shellcheck disable=SC2013
 		for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do
 			tr '\0' ' ' <"/proc/$child/cmdline" | grep -q 'org\.bifocal\.control' && qemu=$child
 		done 2>/dev/null
@@ -116,6 +117,10 @@ at_boot
 kill -KILL "$qemu"
 fault 'QEMU killed at boot' 1 'signal 9 (KILL)' end
 qemu_gone 'QEMU killed at boot'
+export CHILD="$work/child"
+fault 'a wrapped QEMU that is given up on' 1 'opened no socket in time' tcg --vm vm.boot_timeout=1s --vm vm.qemu="$SRC/tests/fixtures/qemu-wrapped"
+qemu=$(cat "$CHILD")
+qemu_gone 'a wrapped QEMU that is given up on'
 for signal in INT TERM; do
 	at_boot
 	kill -$signal "$pid"
@@ -133,6 +138,8 @@ grep -q STATUS "$work/head" && [ ! -s "$work/out" ]
 result $? 'a reader that has seen enough is no fault'
 fault 'output to a full disk' 1 'standard output|No space left' sh -c '"$1" list >/dev/full' sh "$bifocal"
 fault 'output that is closed' 1 'standard output' sh -c '"$1" list >&-' sh "$bifocal"
+"$bifocal" run --vm vm.image=/nonexistent <&- >&- 2>&-
+fault 'all three descriptors closed: nothing is printed into the database' 0 'all whole' "$bifocal" db check
 
 tcg >"$work/out1" 2>&1 &
 pid=$!
