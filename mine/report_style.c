@@ -27,6 +27,8 @@ const char report_style[] =
 "th:last-child,td:last-child{padding-right:0}"
 "thead th{font-weight:500;color:#565e69;border-bottom-color:#9aa1ab;font-size:.8rem}"
 "tbody th{font-weight:500}"
+/* Figures stay whole; a long name makes room for them. */
+"tbody th,td.text{white-space:normal;overflow-wrap:break-word}"
 ".narrow{width:auto;min-width:24rem}"
 "tbody tr:hover{background:#f6f7f9}"
 "td small{display:block;color:#565e69;font-size:.75rem;line-height:1.35}"
@@ -42,7 +44,9 @@ const char report_style[] =
 "code{font:.85em/1.5 ui-monospace,'DejaVu Sans Mono',monospace}"
 "details{margin-top:1rem;font-size:.9rem}summary{cursor:pointer;color:#0072b2}"
 "footer{margin-top:4rem;padding-top:1rem;border-top:1px solid #e4e7eb;color:#565e69;font-size:.8rem}"
-"@media(max-width:640px){.narrow{min-width:0;width:100%}"
+/* A4 is some 720 pixels wide, and paper cannot be scrolled: the last column must be on it. */
+"@media(max-width:900px){table{font-size:.8rem}th,td{padding:.45rem .35rem}thead th{font-size:.75rem}td small{font-size:.7rem}}"
+"@media(max-width:640px){table{font-size:.9rem}td small{font-size:.75rem}.narrow{min-width:0;width:100%}"
 "figure{margin:0 -5.556%}main{padding:1.75rem 1.25rem 3rem}h1{font-size:1.6rem}section{margin-top:2.25rem}"
 ".cards,.cards thead,.cards tbody,.cards tr,.cards th,.cards td{display:block}.cards thead tr{padding:0;border:0}.cards thead th+th{display:none}"
 ".cards tr{padding:.75rem 0;border-bottom:1px solid #e4e7eb}"
