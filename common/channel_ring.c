@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 enum {
 	/* Data comes in frames of FRAME_MAX; small messages are few. One slot for so many bytes
 	 * keeps the slots to an eighth of the ring and still lets it fill with log lines. */

@@ -155,8 +155,8 @@ void job_complete(struct job *j, struct slot *s, int32_t result, uint64_t now)
 
 	record(j, s, result, now);
 	j->errors += !good;
-	if (j->verify && good && s->op == IO_WRITE)
-		verify_mark(j->verify, s->offset);
+	if (j->verify && s->op == IO_WRITE)
+		(good ? verify_mark : verify_forget)(j->verify, s->offset);
 	j->idle[j->n_idle++] = (uint16_t)slot_number(j, s);
 }
 

@@ -80,6 +80,13 @@ void verify_mark(struct verify *v, uint64_t offset)
 	atomic_fetch_or_explicit(&v->written[block / 64], 1ULL << block % 64, memory_order_relaxed);
 }
 
+void verify_forget(struct verify *v, uint64_t offset)
+{
+	uint64_t block = offset / v->bs;
+
+	atomic_fetch_and_explicit(&v->written[block / 64], ~(1ULL << block % 64), memory_order_relaxed);
+}
+
 static bool is_marked(const struct verify *v, uint64_t block)
 {
 	return block < v->blocks && atomic_load_explicit(&v->written[block / 64], memory_order_relaxed) >> block % 64 & 1;

@@ -47,6 +47,8 @@ void verify_seal(const struct verify *v, void *block, uint64_t sector, uint64_t 
 bool verify_holds(const struct verify *v, const void *block, uint64_t sector);
 /* The write at `offset` succeeded. Any thread. */
 void verify_mark(struct verify *v, uint64_t offset);
+/* The write at `offset` failed, so nobody can say what the block holds: it is counted as an error, not as a bad block. Any thread. */
+void verify_forget(struct verify *v, uint64_t offset);
 /* Reads back every block marked and counts. Ends early when *stop becomes true. -1 with err when the disk cannot be read at all. */
 int verify_read_back(struct verify *v, int fd, const atomic_bool *stop, struct error *err);
 

@@ -33,6 +33,7 @@
 #include "common/iorec.h"
 #include "common/loop.h"
 #include "common/samples.h"
+#include "tests/fixtures/made_up_root.h"
 
 enum {
 	SCRIPT_PATIENCE_MS = 60000,    /* a hang, not a threshold */
@@ -67,18 +68,7 @@ struct script {
 
 static inline void put_file(const char *root, const char *path, const char *text)
 {
-	char full[512];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
-		*p = '\0';
-		mkdir(full, 0755);
-		*p = '/';
-	}
-	FILE *f = fopen(full, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	root_put(root, path, text, strlen(text));
 }
 
 static inline void put_disk(const char *root, const char *name, const char *serial)

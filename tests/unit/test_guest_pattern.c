@@ -220,6 +220,25 @@ static void test_verify_bad(void **state)
 	disk_fini(&old);
 }
 
+/* A write that failed over one that did not: what the block holds is the disk's secret, and no corruption. */
+static void test_verify_failed_write(void **state)
+{
+	(void)state;
+	struct disk_file d;
+
+	disk_init(&d, 1);
+	for (uint64_t i = 60; i < 70; i++)
+		put_block(&d, i, i);
+	assert_int_equal(pwrite(d.fd, "torn", 4, 64 * BS + 100), 4);
+	verify_forget(&d.v, 64 * BS);
+	verify_forget(&d.v, 65 * BS);
+	put_block(&d, 65, 65);                                       /* and written well after that */
+	assert_int_equal(read_back(&d), 0);
+	assert_int_equal(d.v.checked, 9);
+	assert_int_equal(d.v.bad, 0);
+	disk_fini(&d);
+}
+
 static void test_verify_bounds(void **state)
 {
 	(void)state;
@@ -247,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_pacing),
 		cmocka_unit_test(test_verify_good),
 		cmocka_unit_test(test_verify_bad),
+		cmocka_unit_test(test_verify_failed_write),
 		cmocka_unit_test(test_verify_bounds),
 	};
 

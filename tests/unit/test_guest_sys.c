@@ -15,23 +15,13 @@
 #include "guest/disk.h"
 #include "guest/modules.h"
 #include "guest/portscan.h"
+#include "tests/fixtures/made_up_root.h"
 
 static char root[64];
 
 static void put(const char *path, const void *bytes, size_t n)
 {
-	char full[512];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
-		*p = '\0';
-		mkdir(full, 0755);
-		*p = '/';
-	}
-	FILE *f = fopen(full, "w");
-	assert_non_null(f);
-	assert_int_equal(fwrite(bytes, 1, n, f), n);
-	fclose(f);
+	root_put(root, path, bytes, n);
 }
 
 static void put_text(const char *path, const char *text)
