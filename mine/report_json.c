@@ -113,7 +113,8 @@ static int write_comparison(FILE *f, const struct analysis *a, const struct item
 			fputs(k ? ", " : "", f);
 			json_text(f, item->statistic[k].name);
 			fputs(": ", f);
-			if (!r.supported)
+			enum statistic_kind kind = item->statistic[k].kind;
+			if (!r.supported && kind != STAT_N && kind != STAT_MAX)
 				r.value = NAN;
 			json_estimate(f, r);
 		}

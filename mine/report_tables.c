@@ -114,17 +114,18 @@ void report_table(FILE *f, const struct analysis *a, const struct item *item)
 	say_method(f, a);
 }
 
-/* "bus 2.52×, 2.40–2.66"; bold where the interval leaves out 1. */
+/* "bus 2.52×, 2.40–2.66"; n and max have no interval, so neither has their ratio; bold where the interval leaves out 1. */
 static void ratio_cell(FILE *f, const struct analysis *a, const struct pair *p, const struct statistic *what)
 {
 	struct estimate r = pair_ratio(a, p, what);
 	char value[VALUE_MAX], limits[VALUE_MAX] = "";
-	if (!r.supported) {
+	bool bare = what->kind == STAT_N || what->kind == STAT_MAX;
+	if (!r.supported && !bare) {
 		fprintf(f, "<td class=\"few\" data-name=\"%s\">n too small</td>", heading(what));
 		return;
 	}
 	text_estimate_number(r, value, sizeof(value), limits, sizeof(limits));
-	bool clear = r.lo > 1 || r.hi < 1;
+	bool clear = r.supported && (r.lo > 1 || r.hi < 1);
 	fprintf(f, "<td data-name=\"%s\">%s%s&nbsp;×%s<small>%s</small></td>", heading(what), clear ? "<strong>" : "", value,
 		clear ? "</strong>" : "", limits);
 }

@@ -264,11 +264,22 @@ static struct statistic statistic_of(const char *word, size_t len)
 	return s;
 }
 
+static bool has_statistic(const struct item *item, const struct statistic *s)
+{
+	for (size_t i = 0; i < item->statistics; i++)
+		if (strcmp(item->statistic[i].name, s->name) == 0)
+			return true;
+	return false;
+}
+
+/* Each once, however often it is named: they are the keys of stats.json. */
 static void read_statistics(struct item *item, char *words)
 {
 	for (const char *w = words; w && *w && item->statistics < TEMPLATE_STATISTICS;) {
 		size_t len = strcspn(w, " ");
-		item->statistic[item->statistics++] = statistic_of(w, len);
+		struct statistic s = statistic_of(w, len);
+		if (!has_statistic(item, &s))
+			item->statistic[item->statistics++] = s;
 		w += len;
 		w += strspn(w, " ");
 	}

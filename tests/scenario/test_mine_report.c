@@ -244,6 +244,16 @@ static void test_bad_templates(void **state)
 	assert_int_equal(access(in_root("own/along.png"), F_OK), 0);
 	assert_int_equal(access(in_root("own/percentile.png"), F_OK), -1);
 	assert_int_equal(RUN("mine", "--check", path), 0);
+	/* A statistic named twice is there once; what has no interval is a ratio without one, not too few requests. */
+	write_file(path, "<template xmlns=\"urn:bifocal:template\" version=\"1\" name=\"own\"><title>T</title><report>"
+		   "<compare title=\"C\" key=\"config.disk.bus\" baseline=\"virtio-blk\" statistics=\"p50 max p50\"/></report></template>");
+	assert_int_equal(RUN("mine", path, "-o", in_root("own"), "--db", in_root("db")), 0);
+	slurp(in_root("own/report.html"), file_text);
+	assert_null(strstr(file_text, "n too small"));
+	slurp(in_root("own/stats.json"), file_text);
+	assert_null(strstr(file_text, "\"ratio\": {\"p50\": {\"value\": null"));
+	assert_null(strstr(file_text, "\"max\": {\"value\": null"));
+	assert_int_equal(times(file_text, "\"p50\""), times(file_text, "\"max\""));
 }
 
 static void test_few_requests(void **state)

@@ -104,6 +104,8 @@ static void test_not_valid(void **state)
 	REFUSE(HEAD "<report>\n<chart type=\"pie\" id=\"x\" title=\"P\"/></report></template>", "bad.xml:4:", "'chart'", "'type'", "percentile");
 	REFUSE(HEAD "<report>\n<chart type=\"timeline\" title=\"P\"/></report></template>", "bad.xml:4:", "'chart'", "'id'");
 	REFUSE(HEAD "<report>\n\n<tabel title=\"x\"/></report></template>", "bad.xml:5:", "'tabel'", "table");
+	REFUSE(HEAD "<report><table title=\"x\" statistics=\"p50 p0\"/></report></template>", "bad.xml:3:", "p0");
+	REFUSE(HEAD "<report><table title=\"x\" statistics=\"p00.00\"/></report></template>", "bad.xml:3:", "p00.00");
 	REFUSE(HEAD "<report><table title=\"x\" statistics=\"p50 p9999\"/></report></template>", "bad.xml:3:", "p9999");
 	REFUSE(HEAD "<report><table title=\"x\" statistics=\"\"/></report></template>", "bad.xml:3:", "statistics");
 	REFUSE(HEAD "<report level=\"NaN\"><text>x</text></report></template>", "bad.xml:3:", "'level'");
