@@ -227,6 +227,8 @@ static void latency(const struct page *p)
 	latency_row(p, "response", &sum->response);
 	for (int i = 0; i < SUMMARY_OPS; i++)
 		latency_row(p, names[i], &sum->op[i]);
+	/* That neighbours resemble each other is told by blocks and repeats, which are mine's. */
+	printf("  %swhat this run's requests took; how sure that is: `bifocal mine latency -o DIR`%s\n", page_ink(p, INK_DIM), page_plain(p));
 	if (sum->service.hist)
 		printf("  %squantiles by histogram, within 0.2 %%: more than %d I/Os%s\n", page_ink(p, INK_DIM), DIST_EXACT_MAX, page_plain(p));
 	histogram(p);

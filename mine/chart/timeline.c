@@ -152,7 +152,26 @@ static void draw_shade(const struct grid *g, struct box b, const struct timeline
 		canvas_rect(g->c, (struct box){ left, b.y, end - left, b.h }, SHADE);
 }
 
-/* Names the shade, in the half that the first requests leave free. */
+static bool between(const struct grid *g, uint64_t ns, double top, double bottom)
+{
+	double y = scale_map(&g->y, fmax(1, (double)ns));
+	return y > top && y < bottom;
+}
+
+/* Whether a median passes between these heights in slices that begin left of `right`. */
+static bool is_crossed(const struct grid *g, const struct timeline *t, double right, double top, double bottom)
+{
+	for (size_t i = 0; i < t->slices && scale_map(&g->x, t->from + (double)i * t->width) < right; i++) {
+		if (t->pooled[i].n >= SLICE_LEAST && between(g, t->pooled[i].p50, top, bottom))
+			return true;
+		for (size_t k = 0; k < t->runs; k++)
+			if (t->run[k][i].n >= SLICE_LEAST && between(g, t->run[k][i].p50, top, bottom))
+				return true;
+	}
+	return false;
+}
+
+/* Names the shade, in the half that the first requests leave free; where lines pass through both, the caption has to do. */
 static void name_shade(const struct grid *g, struct box b, const struct timeline *t)
 {
 	double left = scale_map(&g->x, t->from), zero = scale_map(&g->x, 0), end = shade_end(g, t);
@@ -161,7 +180,12 @@ static void name_shade(const struct grid *g, struct box b, const struct timeline
 	if (w.w + 8 > end - left)
 		return;
 	bool high = t->pooled[0].n && scale_map(&g->y, fmax(1, (double)t->pooled[0].p50)) < b.y + b.h / 2;
-	double y = high ? b.y + b.h - w.h - 4 : b.y + 3;
+	double low_y = b.y + b.h - w.h - 4, high_y = b.y + 3, right = left + w.w + 8;
+	double y = high ? low_y : high_y;
+	if (is_crossed(g, t, right, y, y + w.h))
+		y = high ? high_y : low_y;
+	if (is_crossed(g, t, right, y, y + w.h))
+		return;
 	canvas_rect(g->c, (struct box){ left + 2, y, w.w + 4, w.h }, SHADE);
 	canvas_text(g->c, (struct point){ left + 4, y }, &SMALL, word);
 }
