@@ -2,6 +2,7 @@
 /* bifocal run: a study in guests of our own; bifocal attach: one run in somebody else's. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -190,6 +191,18 @@ int cmd_run(int argc, char **argv, struct error *err)
 	return r ? r < 0 ? -1 : EXIT_DONE : build_and_run(&a, 0, argc, argv, err);
 }
 
+/* NULL: not given. */
+static int check_socket(const char *option, const char *path, struct error *err)
+{
+	const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+	size_t len = path ? strlen(path) : 1;
+	if (!len)
+		return error_set(err, ERR_USAGE, "attach: %s: an empty path", option);
+	if (len > most)
+		return error_set(err, ERR_USAGE, "attach: %s: a path of %zu bytes; a UNIX socket's has %zu at most", option, len, most);
+	return 0;
+}
+
 int cmd_attach(int argc, char **argv, struct error *err)
 {
 	struct run_args a = { .repeat = 1, .seed = 1, .timeout = "10s" };
@@ -218,6 +231,8 @@ int cmd_attach(int argc, char **argv, struct error *err)
 		return r < 0 ? -1 : EXIT_DONE;
 	if (!a.socket)
 		return error_set(err, ERR_USAGE, "attach: --socket PATH is missing");
+	if (check_socket("--socket", a.socket, err) || check_socket("--data", a.data, err))
+		return -1;
 	if (parse_duration(a.timeout, &greet_ns, err))
 		return error_prefix(err, "attach: --timeout");
 	return build_and_run(&a, greet_ns, argc, argv, err);

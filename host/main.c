@@ -113,8 +113,9 @@ int main(int argc, char **argv)
 		code = (int)error_exit_code(&err);
 	}
 	/* A full disk or a closed pipe behind stdout is a failure too, not silence. */
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "bifocal: write to standard output: %s\n", strerror(errno));
+	int why = fflush(stdout) ? errno : 0;
+	if (why || ferror(stdout)) {
+		fprintf(stderr, "bifocal: write to standard output: %s\n", why ? strerror(why) : "a part of it could not be written");
 		code = EXIT_FAILED;
 	}
 	return code;

@@ -142,9 +142,11 @@ static int copy_file(const char *from, const char *to, struct error *err)
 
 	if (in < 0 || out < 0)
 		return error_sys(err, errno, "%s", in < 0 ? from : to);
-	while ((n = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, (size_t)n) != n)
-			return error_sys(err, errno ? errno : ENOSPC, "%s: write", to);
+	while ((n = read(in, buf, sizeof(buf))) > 0) {
+		ssize_t written = write(out, buf, (size_t)n);
+		if (written != n)
+			return error_sys(err, written < 0 ? errno : ENOSPC, "%s: write", to);
+	}
 	return n < 0 ? error_sys(err, errno, "%s: read", from) : 0;
 }
 

@@ -10,6 +10,8 @@ struct mistake {
 	const char *says;
 };
 
+#define TEN "aaaaaaaaaa"
+
 static void test_mistakes(void **state)
 {
 	static const struct mistake table[] = {
@@ -35,7 +37,19 @@ static void test_mistakes(void **state)
 		{ { "run", "--probe", "no-such-probe" }, 1, "no-such-probe.lua" },
 		{ { "run", "--vm", "vm.qemu=/nonexistent/qemu", "--workload", "runtime=1s" }, 1, "apt-get install" },
 		{ { "attach" }, 2, "--socket" },
+		{ { "attach", "--socket", "" }, 2, "empty path" },
+		{ { "attach", "--socket", "/x", "--data", TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN }, 2, "110 bytes" },
 		{ { "attach", "--socket", "/x", "--timeout", "soon" }, 2, "--timeout" },
+		{ { "list", "--db", "" }, 2, "empty path" },
+		{ { "list", "--db", "/proc/self/status" }, 2, "not a directory" },
+		{ { "show", "" }, 2, "bifocal list" },
+		{ { "run", "--repeat", "-1" }, 2, "whole number" },
+		{ { "run", "--vm", "" }, 2, "KEY=VALUE" },
+		{ { "run", "--vm", "vm.image=" }, 2, "empty" },
+		{ { "run", "--vm", "disk.size=-1" }, 2, "disk.size" },
+		{ { "run", "--vm", "disk.size=99999999999999999999" }, 2, "too large" },
+		{ { "run", "--workload", "iodepth=99999999999" }, 2, "out of range" },
+		{ { "run", "--vary", "disk.bus=,," }, 2, "no values" },
 		{ { "show" }, 2, "missing" },
 		{ { "show", "yesterday" }, 2, "bifocal list" },
 		{ { "export", "1", "--format", "cvs" }, 2, "did you mean \"csv\"" },
