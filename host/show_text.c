@@ -108,16 +108,22 @@ static void title(const struct page *p)
 
 /* ---- latency ---- */
 
+/* Four quantiles stand beside 44 columns of other things; in 80 columns there is no room for all the words. */
+static int quantile_width(const struct page *p)
+{
+	return p->width < 44 + 4 * (CELL + 2) ? CELL - 1 : CELL + 2;
+}
+
 static void quantile_cell(const struct page *p, const struct dist *d, double q)
 {
 	char text[32];
 	if (!quantile_supported(d->n, q)) {
 		printf("%s", page_ink(p, INK_DIM));
-		page_right("n too small", CELL + 2);
+		page_right(quantile_width(p) < CELL ? "too few" : "n too small", quantile_width(p));
 		printf("%s", page_plain(p));
 		return;
 	}
-	page_right(format_ns(summary_ns(p->sum, (double)dist_quantile(d, q)), text, sizeof(text)), CELL + 2);
+	page_right(format_ns(summary_ns(p->sum, (double)dist_quantile(d, q)), text, sizeof(text)), quantile_width(p));
 }
 
 static void latency_row(const struct page *p, const char *name, const struct dist *d)
@@ -143,10 +149,10 @@ static void latency_head(const struct page *p)
 	page_left("", LABEL);
 	page_right("n", CELL);
 	page_right("mean", CELL);
-	page_right("p50", CELL + 2);
-	page_right("p90", CELL + 2);
-	page_right("p99", CELL + 2);
-	page_right("p99.9", CELL + 2);
+	page_right("p50", quantile_width(p));
+	page_right("p90", quantile_width(p));
+	page_right("p99", quantile_width(p));
+	page_right("p99.9", quantile_width(p));
 	page_right("max", CELL);
 	printf("%s\n", page_plain(p));
 }
