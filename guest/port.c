@@ -304,11 +304,28 @@ static int open_path(const char *path)
 	return fd < 0 && errno == ENXIO ? connect_socket(path) : fd;
 }
 
+/* A file or /dev/null is always ready and always at its end: the agent would do nothing but read it. */
+static bool can_be_waited_for(int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	bool can = ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 || errno != EPERM;
+
+	if (ep >= 0)
+		close(ep);
+	return can;
+}
+
 static void call(void *ctx)
 {
 	struct port *p = ctx;
 
 	p->fd = open_path(p->path);
+	if (p->fd >= 0 && !can_be_waited_for(p->fd)) {
+		close(p->fd);
+		p->fd = -1;
+		errno = EPERM;
+	}
 	if (p->fd < 0)
 		return;
 	if (host_is_there(p))
@@ -326,6 +343,8 @@ int port_use_path(struct port *p, const char *path, struct error *err)
 	call(p);
 	if (p->fd >= 0)
 		return 0;
+	if (errno == EPERM)
+		return error_set(err, ERR_USAGE, "port %s: neither a port nor a socket", path);
 	log_warn("port %s: %s; trying again until it answers", path, strerror(errno));
 	start_timer(p, &p->retry, RETRY_MS, call);
 	return 0;
@@ -337,6 +356,8 @@ int port_use_fd(struct port *p, int fd, struct error *err)
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return error_sys(err, errno, "descriptor %d", fd);
+	if (!can_be_waited_for(fd))
+		return error_set(err, ERR_USAGE, "descriptor %d: neither a port nor a socket", fd);
 	p->path[0] = '\0';
 	p->fd = fd;
 	enter_open(p);

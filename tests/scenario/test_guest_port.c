@@ -272,9 +272,33 @@ static void test_memory_settles(void **state)
 	world_fini(&w);
 }
 
+/* What is always ready and always at its end would be read for ever, with a line in the log each time. */
+static void test_no_port_at_all(void **state)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char where[16];
+
+	(void)state;
+	assert_true(fd >= 0);
+	snprintf(where, sizeof(where), "fd:%d", fd);
+	const char *const wheres[] = { where, "/dev/null" };
+	for (size_t i = 0; i < 2; i++) {
+		struct script s;
+		script_init(&s);
+		char *args[] = { NULL, (char[]){ "--root" }, s.root, (char[]){ "--control" }, (char *)(uintptr_t)wheres[i], NULL };
+		s.pid = start_agent(args, &fd, 1);
+		int status = script_reap(&s);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 2);
+		script_end(&s);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_port_at_all),
 		cmocka_unit_test(test_found_by_name),
 		cmocka_unit_test(test_missing_name),
 		cmocka_unit_test(test_doubled_name),
