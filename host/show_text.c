@@ -296,11 +296,15 @@ static void losses(const struct page *p)
 	facts_begin(&f, p, "account");
 	if (!any)
 		fact(&f, "%snothing lost%s", page_ink(p, INK_GOOD), page_plain(p));
-	fact(&f, "%s I/Os issued", page_grouped(attrs_u64(p->a, "window.issued"), n, sizeof(n)));
+	if (attrs_get(p->a, "window.issued"))
+		fact(&f, "%s I/Os issued", page_grouped(attrs_u64(p->a, "window.issued"), n, sizeof(n)));
+	else
+		fact(&f, attrs_get(p->a, "window.start") ? "the guest never said how many I/Os it issued" : "no window was opened");
 	if (p->sum->counts.seen)
 		fact(&f, "%s in the database, %.1f bytes each", page_grouped(p->sum->counts.seen, n, sizeof(n)),
 		     (double)p->sum->io_bytes / (double)p->sum->counts.seen);
-	fact(&f, "%s of them in the ramp, not counted", page_grouped(p->sum->counts.ramp, n, sizeof(n)));
+	if (p->sum->counts.seen || attrs_get(p->a, "window.issued"))
+		fact(&f, "%s of them in the ramp, not counted", page_grouped(p->sum->counts.ramp, n, sizeof(n)));
 	if (attrs_u64(p->a, "window.verified") || attrs_u64(p->a, "window.verify_bad")) {
 		fact(&f, "%s blocks verified", page_grouped(attrs_u64(p->a, "window.verified"), n, sizeof(n)));
 		fact(&f, "%s bad", page_grouped(attrs_u64(p->a, "window.verify_bad"), n, sizeof(n)));

@@ -461,12 +461,14 @@ int session_prepare(struct session *s, const struct session_prepare *p, struct s
 static int abort_window(struct session *s, struct error *err)
 {
 	const struct msg_run_abort m = { .run = intake_now(s->intake)->run };
-	struct error ignored = { 0 };
+	struct error more = { 0 };
 	s->stopping = true;
 	log_warn("%s; ending the run", err->text);
-	if (channel_send_run_abort(link_commands(s->link), &m, CHANNEL_DROP_OLDEST, &ignored) < 0)
+	if (channel_send_run_abort(link_commands(s->link), &m, CHANNEL_DROP_OLDEST, &more) < 0)
 		return -1;
-	return session_wait(s, &s->done, SESSION_ABORT_MS, "the guest to end the run", &ignored) ? -1 : 1;
+	if (!session_wait(s, &s->done, SESSION_ABORT_MS, "the guest to end the run", &more))
+		return 1;
+	return error_set(err, err->code, "%s; no records came: %s", err->text, more.text);
 }
 
 int session_window(struct session *s, uint64_t limit_ns, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err)
