@@ -24,6 +24,7 @@ library 'libxml/.*' mine
 library '(cairo/)?cairo.*\.h|pango/.*|png\.h|microhttpd\.h' mine
 library '(lua5\.4/)?(lua|lauxlib|lualib)\.h' lua
 library 'jansson\.h|sha2\.h' 'host mine'
+library 'xxhash\.h' common
 library 'liburing\.h|libaio\.h' guest
 
 may_include() { # room, rooms it may include
