@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What README promises of make, and of a machine that lacks packages and gives no root.
 cd "${SRC:?}" || exit 1
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-make.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-make.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 n=0 failed=0

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # tests/run counts what goes wrong: whatever ends badly, breaks off, hangs or says nothing. TAP.
 : "${SRC:?}"
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-runner.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-runner.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 n=0 failed=0

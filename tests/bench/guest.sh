@@ -5,7 +5,7 @@
 image=$O/image
 # As the launcher has it (host/vm/qemu_args.c).
 cpu=max,-erms,-fsrm
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-bench.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-bench.XXXXXX") || exit 1
 qemu_pid=
 trap '[ -z "$qemu_pid" ] || kill $qemu_pid 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM

@@ -4,7 +4,7 @@
 # `bifocal run` measures two guests under KVM (DESIGN.md section 9).
 set -u
 : "${O:?}" "${SRC:?}"
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-nested.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-nested.XXXXXX") || exit 1
 pid=
 trap '[ -z "$pid" ] || kill $pid 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM

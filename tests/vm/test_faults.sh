@@ -5,7 +5,7 @@
 set -u
 : "${O:?}" "${SRC:?}" "${BIFOCAL_BIN:?}"
 bifocal=$BIFOCAL_BIN/bifocal
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/bifocal-faults.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/bifocal-faults.XXXXXX") || exit 1
 # Run directories go here, so that what is left can be seen among those of others.
 export TMPDIR="$work/tmp" BIFOCAL_DB="$work/db"
 unset XDG_RUNTIME_DIR

@@ -9,7 +9,7 @@ image=$O/image
 greet=$O/tests/vm/greet
 accel=${BIFOCAL_TEST_ACCEL:-tcg}
 seconds=150
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-boot.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-boot.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'kill $(cat "$work"/*/pid) 2>/dev/null; exit 130' INT TERM
 

@@ -4,7 +4,7 @@
 # locales and umasks, hours apart by the files' dates, have the same bytes. Only the kernel package is shared.
 set -u
 : "${O:?}" "${SRC:?}"
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-twice.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-twice.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 files="vmlinux vmlinuz initrd cmdline bifocal.img VERSION MANIFEST init"
 deb=$(readlink -f "$O/image/kernel/deb" 2>/dev/null) && export BIFOCAL_CACHE="${deb%/*}"

@@ -4,7 +4,7 @@
 set -u
 : "${O:?}" "${SRC:?}" "${BIFOCAL_BIN:?}"
 bifocal=$BIFOCAL_BIN/bifocal
-work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-run.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bifocal-run.XXXXXX") || exit 1
 export BIFOCAL_DB="$work/db"
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
