@@ -42,6 +42,9 @@ static int try_values(const struct study *st, const struct vary *v, struct error
 		struct config c = st->base;
 		if (config_set(&c, v->key, v->value[i], err))
 			return error_prefix(err, "--vary");
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(v->value[i], v->value[j]))
+				return error_set(err, ERR_USAGE, "--vary %s: %s is there twice; --repeat N runs every cell N times", v->key, v->value[i]);
 	}
 	return 0;
 }

@@ -78,6 +78,7 @@ static void test_bad_vary(void **state)
 	expect_refused(&st, "disk.bus=,,", "no values");
 	expect_refused(&st, "disk.buss=ahci", "disk.bus");
 	expect_refused(&st, "disk.bus=ahci,nvm", "nvme");
+	expect_refused(&st, "iodepth=1,8,1", "1 is there twice");
 	vary(&st, "disk.bus=ahci,nvme");
 	expect_refused(&st, "bus=ide", "disk.bus is given twice");
 	study_fini(&st);
