@@ -18,7 +18,7 @@
 #ifndef BIFOCAL_COMMON_MESSAGE_TABLE_H
 #define BIFOCAL_COMMON_MESSAGE_TABLE_H
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 
 #define MSG_TABLE(MSG) \
 	MSG(1, SYNC, sync, both, plain, 1, "Opens or re-aligns a direction: after open, reopen or a bad frame") \
@@ -44,7 +44,13 @@
 	MSG(21, LOG, log, g2h, reliable, 1, "A line for the collector's log") \
 	MSG(22, ERROR, error, g2h, reliable, 1, "A request was refused or failed") \
 	MSG(23, POWEROFF, poweroff, h2g, reliable, 1, "Sync and power the guest off") \
-	MSG(24, PROBE_CLEAR, probe_clear, h2g, reliable, 1, "Forget all probes loaded so far")
+	MSG(24, PROBE_CLEAR, probe_clear, h2g, reliable, 1, "Forget all probes loaded so far") \
+	MSG(25, TRACE_EVENT, trace_event, g2h, reliable, 2, "A kernel event that was traced, and how its records are laid out") \
+	MSG(26, TRACE_ABSENT, trace_absent, g2h, reliable, 2, "A sighting that this guest cannot have, and why") \
+	MSG(27, TRACE_PAGES, trace_pages, g2h, reliable, 2, "Raw pages of one CPU's trace buffer, in order") \
+	MSG(28, TRACE_END, trace_end, g2h, reliable, 2, "All of one CPU's pages were sent; what its buffer lost") \
+	MSG(29, CLOCK_PAIR, clock_pair, h2g, plain, 2, "Asks for one reading of the host's clock through ptp_kvm") \
+	MSG(30, CLOCK_PAIRED, clock_paired, g2h, plain, 2, "The reading, between two stamps of the guest's TSC")
 
 #define MSG_SYNC_FIELDS(F) \
 	F(u32, nonce, "epoch that the sender of this message wants to see in frames from now on; never 0") \
@@ -111,12 +117,17 @@
 	F(str, disk, "serial or kernel name of the disk") \
 	F(u8, destructive, "1: write even to a disk that is not Bifocal's own scratch disk") \
 	F(u64, seed, "seed of the job's random numbers") \
-	F(u64, tsc_hz, "guest TSC frequency that the host knows best, 0 if it does not")
+	F(u64, tsc_hz, "guest TSC frequency that the host knows best, 0 if it does not") \
+	F(u8, trace, "1: trace the guest's kernel in the window") \
+	F(u64, trace_memory, "bytes that all trace buffers together may take; 0: the agent computes it")
 #define MSG_RUN_READY_FIELDS(F) \
 	F(u64, run, "") \
 	F(str, disk, "kernel name of the disk in use") \
 	F(u64, capacity, "I/O records that fit into the memory reserved") \
-	F(u64, memory, "bytes reserved for records")
+	F(u64, memory, "bytes reserved for records") \
+	F(u32, device, "the disk's number as the kernel's events give it: major << 20 | minor") \
+	F(u64, trace_bytes, "bytes of trace buffer per CPU; 0: nothing is traced") \
+	F(u8, trace_live, "1: the buffers are too small for the window and are drained while it is open")
 #define MSG_RUN_START_FIELDS(F) \
 	F(u64, run, "")
 #define MSG_RUN_DONE_FIELDS(F) \
@@ -154,7 +165,8 @@
 	F(u64, run, "") \
 	F(u32, io_chunks, "io_chunk messages sent for it") \
 	F(u32, sample_chunks, "samples messages sent for it") \
-	F(u64, samples_dropped, "probe samples that found no memory")
+	F(u64, samples_dropped, "probe samples that found no memory") \
+	F(u64, trace_pages, "trace pages sent for it, all CPUs together")
 #define MSG_LOG_FIELDS(F) \
 	F(u8, level, "enum log_level") \
 	F(str, text, "one line")
@@ -164,5 +176,35 @@
 	F(str, text, "what, where and the remedy")
 #define MSG_POWEROFF_FIELDS(F)
 #define MSG_PROBE_CLEAR_FIELDS(F)
+#define MSG_TRACE_EVENT_FIELDS(F) \
+	F(u64, run, "") \
+	F(u32, id, "its number in the trace records") \
+	F(u8, sight, "enum sight_kind: what it is taken for") \
+	F(str, name, "\"block:block_rq_issue\"") \
+	F(str, format, "tracefs' format file of the event")
+#define MSG_TRACE_ABSENT_FIELDS(F) \
+	F(u64, run, "") \
+	F(u8, sight, "enum sight_kind; 0: all of the guest's kernel") \
+	F(str, text, "why, and the remedy")
+#define MSG_TRACE_PAGES_FIELDS(F) \
+	F(u64, run, "") \
+	F(u32, cpu, "") \
+	F(u32, index, "0, 1, 2 … within the CPU") \
+	F(u32, page_size, "bytes of a page") \
+	F(blob, pages, "whole pages as trace_pipe_raw gives them, one after another")
+#define MSG_TRACE_END_FIELDS(F) \
+	F(u64, run, "") \
+	F(u32, cpu, "") \
+	F(u64, pages, "pages sent for it") \
+	F(u64, overrun, "events overwritten in the buffer, and events dropped because it was full") \
+	F(u64, read, "events that were read")
+#define MSG_CLOCK_PAIR_FIELDS(F) \
+	F(u64, id, "number of this reading")
+#define MSG_CLOCK_PAIRED_FIELDS(F) \
+	F(u64, id, "as asked") \
+	F(u8, ok, "1: the fields below hold; 0: there is no ptp_kvm here") \
+	F(u64, before, "guest TSC just before the reading") \
+	F(u64, after, "guest TSC just after it") \
+	F(i64, host_ns, "the host's CLOCK_REALTIME at some instant between the two")
 
 #endif

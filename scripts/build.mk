@@ -11,11 +11,12 @@ LUA_CFLAGS := $(call pkg,--cflags,lua5.4)
 XML_CFLAGS := $(call pkg,--cflags,libxml-2.0)
 CAIRO_CFLAGS := $(call pkg,--cflags,pangocairo cairo libpng)
 
-ROOMS := common lua guest store host mine
+ROOMS := common lua guest store attribute host mine
 common_SRC := $(wildcard common/*.c)
 lua_SRC := $(wildcard lua/*.c)
 guest_SRC := $(wildcard guest/*.c)
 store_SRC := $(wildcard store/*.c)
+attribute_SRC := $(wildcard attribute/*.c)
 host_SRC := $(wildcard host/*.c host/*/*.c)
 mine_SRC := $(wildcard mine/*.c mine/*/*.c)
 
@@ -25,6 +26,7 @@ mine_CFLAGS := $(XML_CFLAGS) $(CAIRO_CFLAGS)
 # What each program links beyond its own room: the arrows, enforced by the linker.
 guest_LIBS := -l:liblua5.4.a -luring -laio -lm
 store_LIBS := -llmdb -lzstd
+attribute_LIBS := $(store_LIBS) -lm
 host_LIBS := $(store_LIBS) -llua5.4 -ljansson -lmd -lm
 mine_LIBS := $(store_LIBS) $(call pkg,--libs,libxml-2.0 pangocairo cairo libpng) -lm
 
@@ -48,12 +50,12 @@ $(O)/obj/%.o: %.c
 all: $(O)/bin/bifocal $(O)/bin/bifocal-mine $(O)/bin/bifocal-agent share
 
 lib = $(O)/obj/lib$(1).a
-$(O)/bin/bifocal: $(O)/obj/host/main.o $(call lib,host) $(call lib,lua) $(call lib,store) $(call lib,common)
+$(O)/bin/bifocal: $(O)/obj/host/main.o $(call lib,host) $(call lib,lua) $(call lib,attribute) $(call lib,store) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(host_LIBS)
 
-$(O)/bin/bifocal-mine: $(O)/obj/mine/main.o $(call lib,mine) $(call lib,store) $(call lib,common)
+$(O)/bin/bifocal-mine: $(O)/obj/mine/main.o $(call lib,mine) $(call lib,attribute) $(call lib,store) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(mine_LIBS)

@@ -14,6 +14,10 @@
  *   clock    run u64, chunk u32                 value block: packed clock samples
  *   epoch    run u64, epoch u32                 offset interval and its span (struct store_epoch)
  *   peer     instance 16 bytes, port u8         highest sequence number committed, u64
+ *   stream   run u64, stream u16                what saw it, on which clock, how much (struct store_stream)
+ *   sight    run u64, stream u16, chunk u32     value block: packed sightings (common/sight.h)
+ *   result   run u64                            value block: what attribution made of all this (attribute/result.h);
+ *                                               the only thing that is derived, and can be made again
  *
  * A value block is: encoding u8 (0 plain, 1 zstd), plain length u32, CRC32C u32, bytes. Every other value
  * ends with a CRC32C u32. The checksum covers the key too. What a block's bytes mean is decoded by common/, from
@@ -41,9 +45,10 @@
 #include "common/iorec.h"
 #include "common/message.h"
 #include "common/samples.h"
+#include "common/sight.h"
 
 enum {
-	STORE_SCHEME = 1,
+	STORE_SCHEME = 2,             /* 2: stream, sight, result; a database of scheme 1 is taken on when it is opened for writing */
 	STORE_KEY_MAX = 480,          /* LMDB's keys end at 511 bytes */
 	STORE_TEXT_MAX = 1 << 20,
 	STORE_CLOCK_CHUNK = 16384,    /* clock samples in one chunk, at most */
@@ -108,6 +113,23 @@ struct store_epoch {
 	uint64_t samples;
 };
 int put_epoch(struct store_batch *b, uint64_t run, const struct store_epoch *e, struct error *err);
+
+/* One stream of sightings. Its number tells its place: guest CPU n is n, the VMM's are 0x4000 and up, host CPU n is 0x8000 + n,
+ * marks are 0xc000. */
+enum { STREAM_GUEST = 0, STREAM_VMM = 0x4000, STREAM_HOST = 0x8000, STREAM_MARKS = 0xc000, STREAM_SOURCE_MAX = 64 };
+struct store_stream {
+	uint16_t stream;
+	uint8_t vantage;      /* enum vantage */
+	uint8_t clock;        /* enum stream_clock */
+	uint32_t cpu;
+	uint64_t events;      /* sightings in it */
+	uint64_t lost;        /* events that were not seen, at least */
+	char source[STREAM_SOURCE_MAX];   /* "tracefs", "log", "simple", "usdt" */
+};
+int put_stream(struct store_batch *b, uint64_t run, const struct store_stream *st, struct error *err);
+/* Packed sightings; already checked with sights_unpack or made by sights_pack. */
+int put_sight_chunk(struct store_batch *b, uint64_t run, uint16_t stream, uint32_t index, struct span packed, struct error *err);
+int put_result(struct store_batch *b, uint64_t run, struct span packed, struct error *err);
 int put_peer_seq(struct store_batch *b, const struct id16 *instance, uint8_t port, uint64_t seq, struct error *err);
 
 /* ---- reading: each call is a snapshot of its own ---- */
@@ -136,10 +158,18 @@ int store_each_sample(struct store *s, uint64_t run, enum store_side side,
 		      int (*fn)(void *ctx, const struct sample *v, size_t n), void *ctx, struct error *err);
 int store_each_clock(struct store *s, uint64_t run, int (*fn)(void *ctx, const struct clock_sample *v, size_t n), void *ctx, struct error *err);
 int store_each_epoch(struct store *s, uint64_t run, int (*fn)(void *ctx, const struct store_epoch *e), void *ctx, struct error *err);
+/* One chunk of I/O records, or of a stream's sightings: at most `cap`. Returns how many, 0 when there is no such chunk, -1 with
+ * err. For readers that go through several streams side by side. */
+int store_io_chunk(struct store *s, uint64_t run, uint32_t index, struct io_record *out, size_t cap, struct error *err);
+int store_sight_chunk(struct store *s, uint64_t run, uint16_t stream, uint32_t index, struct sighting *out, size_t cap, struct error *err);
+int store_each_stream(struct store *s, uint64_t run, int (*fn)(void *ctx, const struct store_stream *st), void *ctx, struct error *err);
+/* The run's result into `out` (emptied first). Returns 1, 0 when there is none, -1 with err. */
+int store_result(struct store *s, uint64_t run, struct wbuf *out, struct error *err);
 /* Highest committed sequence number of a peer's port, 0 if it is unknown. */
 int store_peer_seq(struct store *s, const struct id16 *instance, uint8_t port, uint64_t *seq, struct error *err);
-/* Bytes that the run's I/O chunks take in the database, keys included. */
+/* Bytes that the run's I/O chunks, and its sightings, take in the database, keys included. */
 int store_io_bytes(struct store *s, uint64_t run, uint64_t *bytes, struct error *err);
+int store_sight_bytes(struct store *s, uint64_t run, uint64_t *bytes, struct error *err);
 
 /* ---- care ---- */
 

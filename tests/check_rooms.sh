@@ -13,7 +13,7 @@ report() { # what, offending lines
 		failed=1
 	fi
 }
-rooms="common lua guest store host mine"
+rooms="common lua guest store attribute host mine"
 library() { # header pattern, rooms that may have it
 	others=$(for r in $rooms; do case " $2 " in *" $r "*) ;; *) echo "$r" ;; esac; done)
 	# shellcheck disable=SC2086
@@ -36,7 +36,8 @@ may_include common ""
 may_include lua "common"
 may_include store "common"
 may_include guest "common lua"
-may_include host "common lua store"
-may_include mine "common store"
+may_include attribute "common store"
+may_include host "common lua store attribute"
+may_include mine "common store attribute"
 echo "1..$n"
 exit $failed

@@ -10,8 +10,9 @@ under_common := common
 under_lua := lua common
 under_store := store common
 under_guest := guest lua common
-under_host := host lua store common
-under_mine := mine store common
+under_attribute := attribute store common
+under_host := host lua attribute store common
+under_mine := mine attribute store common
 
 room_of = $(word 2,$(subst _, ,$(notdir $(1))))
 test_libs = $(foreach r,$(under_$(call room_of,$(1))),$(O)/obj/lib$(r).a)

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One sighting an event, and how thousands of them are packed: what guest kernel, VMM and host kernel saw.
+ *
+ * A vantage sees through streams (a CPU's trace buffer, a log); each has its own clock and its own order. Stamps are
+ * raw: nothing is converted before it is stored, so that any run can be attributed again.
+ *
+ * Packed, a chunk is: version u8 (1), count varint, then columns, each preceded by its byte length (u32):
+ *     time       svarint of the change against the sighting before
+ *     kind       u8 each
+ *     place      varint: what (device, sector, length, op) the sighting is about: 0 nothing; 1 new, its values follow in the
+ *                next four columns; n >= 2: the one that stood at place n − 2 of a list, most recent first, of
+ *                the SIGHT_PLACES last ones. A request's later sightings so cost a few bits
+ *     sector     svarint of the change against the last new one's end, in units of 512 bytes
+ *     length     svarint of the change against the last new one's
+ *     device     run lengths (value varint, count varint), new ones only
+ *     op         run lengths, new ones only
+ *     key        varint, like `place`: 0 is key 0; 1 new, svarint of its change against the last new one follows; n >= 2: recent
+ *     thread     varint, like `key`
+ *     flags      run lengths
+ * Chunks are independent of each other.
+ */
+#ifndef BIFOCAL_COMMON_SIGHT_H
+#define BIFOCAL_COMMON_SIGHT_H
+
+#include "common/bytes.h"
+#include "common/error.h"
+#include "common/iorec.h"
+#include "common/sight_table.h"
+
+enum sight_kind {
+#define S(number, NAME, name, vantage, boundary, text) SIGHT_##NAME = number,
+	SIGHT_TABLE(S)
+#undef S
+	SIGHT_KINDS = 256,     /* kinds are below this */
+};
+
+enum sight_syscall {
+#define C(number, name) SIGHT_SYS_##name = number,
+	SIGHT_SYSCALLS(C)
+#undef C
+};
+
+/* Why a clock may have broken: `key` of SIGHT_STOPPED. Numbers are stored and permanent. */
+enum vm_mark { VM_MARK_STOP = 1, VM_MARK_RESUME = 2, VM_MARK_LOADVM = 3, VM_MARK_MIGRATION = 4, VM_MARK_RESET = 5, VM_MARK_OFFSET = 6 };
+
+/* Numbers are stored and permanent. */
+enum vantage { VANTAGE_GUEST = 1, VANTAGE_VMM = 2, VANTAGE_HOST = 3, VANTAGE_MARK = 4 };
+
+/* What a stream's stamps are. Numbers are stored and permanent. */
+enum stream_clock { STREAM_GUEST_TSC = 1, STREAM_HOST_TSC = 2, STREAM_REALTIME = 3 /* CLOCK_REALTIME, ns */ };
+
+enum sight_flags {
+	SIGHT_NO_PLACE = 1,    /* sector and length mean nothing (a flush, an event of a queue) */
+};
+
+enum { SIGHT_OP_NONE = 0xff };   /* op of what is no I/O; else enum io_op */
+
+struct sighting {
+	uint64_t time;         /* of the stream's clock */
+	uint64_t sector;       /* in units of 512 bytes */
+	uint64_t key;          /* see the table */
+	uint32_t length;       /* bytes */
+	uint32_t thread;       /* who was running: the host's tid, the guest's pid; 0 unknown */
+	uint32_t device;       /* the kernel's major << 20 | minor; 0 none */
+	uint16_t kind;         /* enum sight_kind */
+	uint8_t op;            /* enum io_op or SIGHT_OP_NONE */
+	uint8_t flags;         /* enum sight_flags */
+};
+
+enum {
+	/* Little enough that one chunk of each of 400 streams fits into 40 MiB: the join's memory. */
+	SIGHT_CHUNK = 2048,
+	SIGHT_CHUNK_BYTES = 256 << 10, /* bound of a packed chunk; the worst case is below it */
+	SIGHT_PLACES = 62,             /* places and keys remembered; one byte says which */
+};
+
+/* "g_issue", "device_start"; "unknown" beyond the table. Static. */
+const char *sight_name(unsigned kind);
+const char *sight_text(unsigned kind);
+enum vantage sight_vantage(unsigned kind);          /* 0 beyond the table */
+/* The boundary a kind shows, or -1. */
+int sight_boundary(unsigned kind);
+const char *sight_syscall_name(unsigned number);
+const char *vantage_name(unsigned vantage);         /* "guest.kernel" "vmm" "host.kernel" "mark" */
+
+/* Appends one chunk; n <= SIGHT_CHUNK. What the format cannot say (an unknown kind, op or flag) sets w->bad. */
+void sights_pack(struct wbuf *w, const struct sighting *s, size_t n);
+/* Unpacks at most `cap`. Returns how many, or -1 with err: hostile input fails, never trips. Times need not ascend. */
+int sights_unpack(struct span packed, struct sighting *out, size_t cap, struct error *err);
+
+#endif
