@@ -8,16 +8,17 @@
  * Packed, a chunk is: version u8 (1), count varint, then columns, each preceded by its byte length (u32):
  *     time       svarint of the change against the sighting before
  *     kind       u8 each
- *     place      varint: what (device, sector, length, op) the sighting is about: 0 nothing; 1 new, its values follow in the
- *                next four columns; n >= 2: the one that stood at place n − 2 of a list, most recent first, of
- *                the SIGHT_PLACES last ones. A request's later sightings so cost a few bits
+ *     flags      run lengths (value varint, count varint)
+ *     place      u8 each: what (device, sector, length, op) the sighting is about. 0: nothing; 1: a new one, whose values are
+ *                the next of the four columns that follow; n >= 2: the one at place n − 2 of the list of the last
+ *                SIGHT_PLACES ones, the most recent first. A request's later sightings so cost a few bits
  *     sector     svarint of the change against the last new one's end, in units of 512 bytes
  *     length     svarint of the change against the last new one's
- *     device     run lengths (value varint, count varint), new ones only
- *     op         run lengths, new ones only
- *     key        varint, like `place`: 0 is key 0; 1 new, svarint of its change against the last new one follows; n >= 2: recent
- *     thread     varint, like `key`
- *     flags      run lengths
+ *     device     run lengths
+ *     op         run lengths
+ *     key        u8 each: 0: key 0; 1: a new one, the next of the column that follows; n >= 2: recent, as above
+ *     new keys   svarint of the change against the last new one
+ *     thread     u8 each, and new threads: as key
  * Chunks are independent of each other.
  */
 #ifndef BIFOCAL_COMMON_SIGHT_H

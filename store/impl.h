@@ -19,7 +19,10 @@
 	T(SAMPLE, sample) \
 	T(CLOCK, clock) \
 	T(EPOCH, epoch) \
-	T(PEER, peer)
+	T(PEER, peer) \
+	T(STREAM, stream) \
+	T(SIGHT, sight) \
+	T(RESULT, result)
 
 enum store_table {
 #define T(NAME, name) TABLE_##NAME,
@@ -30,14 +33,24 @@ enum store_table {
 
 const char *table_name(enum store_table t);
 
+/* Tables from this one on came with scheme 2. */
+#define TABLE_SCHEME_2 TABLE_STREAM
+
+struct block_reader {
+	ZSTD_DCtx *zstd;
+	uint8_t *plain;
+};
+
 struct store {
 	MDB_env *env;
 	MDB_dbi dbi[TABLES];
 	char *path;
 	enum store_mode mode;
+	unsigned scheme;
 	size_t first_map;
 	/* Read transactions open in this process: while there are any, the map must not move. */
 	unsigned readers;
+	struct block_reader block;    /* of single blocks; made when first used */
 };
 
 /* ---- store_open.c: environment, scheme, transactions ---- */
@@ -88,10 +101,6 @@ int unseal(struct span key, struct span value, struct span *plain, struct error 
 /* Appends a value block; `zstd` may be NULL: stored plain. */
 int block_encode(ZSTD_CCtx *zstd, struct wbuf *w, struct span key, struct span plain, struct error *err);
 
-struct block_reader {
-	ZSTD_DCtx *zstd;
-	uint8_t *plain;
-};
 int block_reader_init(struct block_reader *b, struct error *err);
 void block_reader_fini(struct block_reader *b);
 /* The plain bytes: borrowed from `value` or, decompressed, from the reader until its next call. */
@@ -101,6 +110,9 @@ void clock_pack(struct wbuf *w, const struct clock_sample *s, size_t n);
 int clock_unpack(struct span packed, struct clock_sample *out, size_t cap, struct error *err);
 void epoch_pack(struct wbuf *w, const struct store_epoch *e);
 int epoch_unpack(struct span packed, struct store_epoch *e, struct error *err);
+
+void stream_pack(struct wbuf *w, const struct store_stream *st);
+int stream_unpack(struct span packed, struct store_stream *st, struct error *err);
 
 struct series_text {
 	struct span metric, dims, kind, unit;

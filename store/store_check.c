@@ -17,6 +17,7 @@ struct check {
 		struct io_record io[IOREC_CHUNK];
 		struct sample sample[SAMPLES_CHUNK];
 		struct clock_sample clock[STORE_CLOCK_CHUNK];
+		struct sighting sight[SIGHT_CHUNK];
 	} *room;
 	enum store_table table;
 };
@@ -84,6 +85,27 @@ static int check_epoch(struct check *c, struct span key, struct span value, stru
 	return unseal(key, value, &plain, err) < 0 ? -1 : epoch_unpack(plain, &e, err);
 }
 
+static int check_stream(struct check *c, struct span key, struct span value, struct error *err)
+{
+	struct span plain;
+	struct store_stream st;
+	(void)c;
+	return unseal(key, value, &plain, err) < 0 ? -1 : stream_unpack(plain, &st, err);
+}
+
+static int check_sight(struct check *c, struct span key, struct span value, struct error *err)
+{
+	struct span plain;
+	return block_decode(&c->block, key, value, &plain, err) < 0 ? -1 : sights_unpack(plain, c->room->sight, SIGHT_CHUNK, err);
+}
+
+/* What it means is attribute/'s to say; it can be made again. */
+static int check_result(struct check *c, struct span key, struct span value, struct error *err)
+{
+	struct span plain;
+	return block_decode(&c->block, key, value, &plain, err);
+}
+
 static const struct shape shapes[TABLES] = {
 	[TABLE_META] = { 1, STORE_KEY_MAX, check_sealed },
 	[TABLE_RUN] = { 8, 8, check_run },
@@ -94,6 +116,9 @@ static const struct shape shapes[TABLES] = {
 	[TABLE_CLOCK] = { 12, 12, check_clock },
 	[TABLE_EPOCH] = { 12, 12, check_epoch },
 	[TABLE_PEER] = { 17, 17, check_sealed },
+	[TABLE_STREAM] = { 10, 10, check_stream },
+	[TABLE_SIGHT] = { 14, 14, check_sight },
+	[TABLE_RESULT] = { 8, 8, check_result },
 };
 
 /* "io 7.12": the table, and a key's numbers, or its text. */
@@ -108,9 +133,11 @@ static void name_value(enum store_table t, struct span key, char *dst, size_t ca
 		at += (size_t)snprintf(dst + at, cap - at, " %llu", (unsigned long long)getkey_u64(&in));
 	if (t == TABLE_SERIES || t == TABLE_SAMPLE)
 		at += (size_t)snprintf(dst + at, cap - at, " %s", get_u8(&in) == SIDE_GUEST ? "guest" : "host");
+	if (t == TABLE_STREAM || t == TABLE_SIGHT)
+		at += (size_t)snprintf(dst + at, cap - at, " stream %u", getkey_u16(&in));
 	if (t == TABLE_META || t == TABLE_ATTR)
 		snprintf(dst + at, cap - at, " %s", span_text(get_bytes(&in, rbuf_left(&in)), text, sizeof(text)));
-	else if (t != TABLE_RUN && t != TABLE_PEER)
+	else if (t != TABLE_RUN && t != TABLE_PEER && t != TABLE_STREAM && t != TABLE_RESULT)
 		snprintf(dst + at, cap - at, " %u", getkey_u32(&in));
 }
 
@@ -159,7 +186,8 @@ int store_check(struct store *s, struct store_check *out, void (*damaged)(void *
 		return -1;
 	c.room = malloc(sizeof(*c.room));
 	int r = c.room ? 0 : error_set(err, ERR_LIMIT, "database %s: out of memory for a chunk", s->path);
-	for (enum store_table t = 0; t < TABLES && r == 0; t++) {
+	enum store_table end = s->scheme < 2 ? TABLE_SCHEME_2 : TABLES;
+	for (enum store_table t = 0; t < end && r == 0; t++) {
 		c.table = t;
 		r = store_each(s, t, (struct span){ 0 }, check_value, &c, err);
 	}

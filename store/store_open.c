@@ -272,6 +272,7 @@ static int check_scheme(struct store *s, MDB_txn *txn, struct error *err)
 		return error_set(err, ERR_VERSION, "database %s: has scheme %llu, written by bifocal %s; this is bifocal %s, which reads "
 				 "scheme %d; install the newer one, or take another database with --db PATH",
 				 s->path, (unsigned long long)number, version, BIFOCAL_VERSION, STORE_SCHEME);
+	s->scheme = (unsigned)number;
 	return 0;
 }
 
@@ -288,6 +289,7 @@ static int create_body(struct store *s, MDB_txn *txn, void *ctx, struct error *e
 	}
 	/* Another process may have been here between our look and this transaction. */
 	MDB_val key = val_of(span_of("scheme")), value;
+	s->scheme = STORE_SCHEME;
 	if (mdb_get(txn, s->dbi[TABLE_META], &key, &value) == 0)
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -296,6 +298,32 @@ static int create_body(struct store *s, MDB_txn *txn, void *ctx, struct error *e
 	int rc = put_meta(s, txn, "scheme", scheme);
 	rc = rc ? rc : put_meta(s, txn, "created", created);
 	return rc ? rc : put_meta(s, txn, "version", BIFOCAL_VERSION);
+}
+
+/* From an older scheme to ours: so far tables were added, and nothing that was there has changed. */
+static int upgrade_body(struct store *s, MDB_txn *txn, void *ctx, struct error *err)
+{
+	char scheme[16];
+	(void)ctx;
+	(void)err;
+	for (enum store_table t = TABLE_SCHEME_2; t < TABLES; t++) {
+		int rc = mdb_dbi_open(txn, table_name(t), MDB_CREATE, &s->dbi[t]);
+		if (rc)
+			return rc;
+	}
+	snprintf(scheme, sizeof(scheme), "%d", STORE_SCHEME);
+	int rc = put_meta(s, txn, "scheme", scheme);
+	return rc ? rc : put_meta(s, txn, "version", BIFOCAL_VERSION);
+}
+
+static int upgrade(struct store *s, struct error *err)
+{
+	if (s->mode == STORE_READ || s->scheme == STORE_SCHEME)
+		return 0;
+	if (store_write(s, upgrade_body, NULL, err) < 0)
+		return -1;
+	s->scheme = STORE_SCHEME;
+	return 0;
 }
 
 static int not_there(const struct store *s, struct error *err)
@@ -321,7 +349,7 @@ static int open_tables(struct store *s, MDB_txn *txn, struct error *err)
 		return store_error(s, rc, "opening", err);
 	if (check_scheme(s, txn, err) < 0)
 		return -1;
-	for (enum store_table t = 0; t < TABLES; t++) {
+	for (enum store_table t = 0; t < (s->scheme < 2 ? TABLE_SCHEME_2 : TABLES); t++) {
 		rc = mdb_dbi_open(txn, table_name(t), 0, &s->dbi[t]);
 		if (rc == MDB_NOTFOUND)
 			return error_set(err, ERR_CORRUPT, "database %s: table \"%s\" is missing", s->path, table_name(t));
@@ -388,7 +416,9 @@ static int fill_env(struct store *s, struct error *err)
 	int r = check_contents(s, err);
 	if (r == 1 && s->mode == STORE_READ)
 		return not_there(s, err);
-	return r == 1 ? store_write(s, create_body, NULL, err) : r;
+	if (r == 1)
+		return store_write(s, create_body, NULL, err);
+	return r ? r : upgrade(s, err);
 }
 
 /* Leaves s->env NULL when it fails; the next use tries again. */
@@ -476,6 +506,7 @@ void store_close(struct store *s)
 		return;
 	if (s->env)
 		mdb_env_close(s->env);
+	block_reader_fini(&s->block);
 	free(s->path);
 	free(s);
 }

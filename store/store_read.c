@@ -329,7 +329,111 @@ int store_each_clock(struct store *s, uint64_t run, int (*fn)(void *ctx, const s
 	return each_block(s, TABLE_CLOCK, run_prefix(&p, run), &e, err);
 }
 
-/* ---- series and epochs ---- */
+/* ---- single blocks ---- */
+
+static struct block_reader *store_block(struct store *s, struct error *err)
+{
+	if (!s->block.zstd && block_reader_init(&s->block, err) < 0)
+		return NULL;
+	return &s->block;
+}
+
+/* The block at `key`, decoded into `room` by `unpack`. Returns what that does; 0 when there is no such key. */
+static int read_block(struct store *s, enum store_table t, struct span key, int (*unpack)(struct span plain, void *room, size_t cap, struct error *err),
+		      void *room, size_t cap, struct error *err)
+{
+	struct block_reader *block = store_block(s, err);
+	MDB_val k = val_of(key), v;
+	struct span plain;
+	if (t >= TABLE_SCHEME_2 && s->scheme < 2)
+		return 0;
+	MDB_txn *txn = block ? store_begin_read(s, err) : NULL;
+	if (!txn)
+		return -1;
+	int r = 0, rc = mdb_get(txn, s->dbi[t], &k, &v);
+	if (!rc)
+		r = block_decode(block, key, span_of_val(v), &plain, err);
+	if (!rc && !r)
+		r = unpack(plain, room, cap, err);
+	store_end_read(s, txn);
+	return rc && rc != MDB_NOTFOUND ? store_error(s, rc, "reading", err) : r;
+}
+
+static int unpack_io_chunk(struct span plain, void *room, size_t cap, struct error *err)
+{
+	return iorec_unpack(plain, room, cap, err);
+}
+
+int store_io_chunk(struct store *s, uint64_t run, uint32_t index, struct io_record *out, size_t cap, struct error *err)
+{
+	struct prefix p;
+	run_prefix(&p, run);
+	key_u32(&p.w, index);
+	int n = read_block(s, TABLE_IO, span_of_wbuf(&p.w), unpack_io_chunk, out, cap, err);
+	return n < 0 ? in_run(s, run, "I/O chunk", index, err) : n;
+}
+
+static int unpack_sights(struct span plain, void *room, size_t cap, struct error *err)
+{
+	return sights_unpack(plain, room, cap, err);
+}
+
+int store_sight_chunk(struct store *s, uint64_t run, uint16_t stream, uint32_t index, struct sighting *out, size_t cap, struct error *err)
+{
+	struct prefix p;
+	run_prefix(&p, run);
+	key_u16(&p.w, stream);
+	key_u32(&p.w, index);
+	int n = read_block(s, TABLE_SIGHT, span_of_wbuf(&p.w), unpack_sights, out, cap, err);
+	return n < 0 ? error_prefix(err, "database %s: run %llu: stream %u: chunk %u", s->path, (unsigned long long)run, stream, index) : n;
+}
+
+static int unpack_result(struct span plain, void *room, size_t cap, struct error *err)
+{
+	struct wbuf *out = room;
+	(void)cap;
+	put_bytes(out, plain.p, plain.len);
+	return out->bad ? error_set(err, ERR_LIMIT, "out of memory for a result of %zu bytes", plain.len) : 1;
+}
+
+int store_result(struct store *s, uint64_t run, struct wbuf *out, struct error *err)
+{
+	struct prefix p;
+	wbuf_reset(out);
+	int r = read_block(s, TABLE_RESULT, run_prefix(&p, run), unpack_result, out, 0, err);
+	return r < 0 ? error_prefix(err, "database %s: run %llu: result", s->path, (unsigned long long)run) : r;
+}
+
+/* ---- series, streams and epochs ---- */
+
+struct each_stream {
+	const struct store *store;
+	uint64_t run;
+	int (*fn)(void *ctx, const struct store_stream *st);
+	void *ctx;
+};
+
+static int give_stream(void *ctx, struct span key, struct span value, struct error *err)
+{
+	const struct each_stream *e = ctx;
+	struct store_stream st;
+	struct span plain;
+	struct rbuf in;
+	rbuf_init(&in, key.p + 8, key.len - 8);
+	st.stream = getkey_u16(&in);
+	if (!rbuf_done(&in))
+		return error_set(err, ERR_CORRUPT, "database %s: run %llu: a stream's key of %zu bytes", e->store->path, (unsigned long long)e->run, key.len);
+	if (unseal(key, value, &plain, err) < 0 || stream_unpack(plain, &st, err) < 0)
+		return in_run(e->store, e->run, "stream", st.stream, err);
+	return e->fn(e->ctx, &st);
+}
+
+int store_each_stream(struct store *s, uint64_t run, int (*fn)(void *ctx, const struct store_stream *st), void *ctx, struct error *err)
+{
+	struct prefix p;
+	struct each_stream e = { s, run, fn, ctx };
+	return s->scheme < 2 ? 0 : store_each(s, TABLE_STREAM, run_prefix(&p, run), give_stream, &e, err);
+}
 
 struct each_series {
 	const struct store *store;
@@ -428,4 +532,11 @@ int store_io_bytes(struct store *s, uint64_t run, uint64_t *bytes, struct error 
 	struct prefix p;
 	*bytes = 0;
 	return store_each(s, TABLE_IO, run_prefix(&p, run), add_bytes, bytes, err);
+}
+
+int store_sight_bytes(struct store *s, uint64_t run, uint64_t *bytes, struct error *err)
+{
+	struct prefix p;
+	*bytes = 0;
+	return s->scheme < 2 ? 0 : store_each(s, TABLE_SIGHT, run_prefix(&p, run), add_bytes, bytes, err);
 }

@@ -8,6 +8,7 @@
  *                                                    crc over key, encoding, plain length, plain bytes
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/crc32c.h"
 #include "store/impl.h"
@@ -201,6 +202,33 @@ int epoch_unpack(struct span packed, struct store_epoch *e, struct error *err)
 	e->hi = get_i64(&in);
 	e->samples = get_u64(&in);
 	return rbuf_done(&in) ? 0 : error_set(err, ERR_CORRUPT, "is not an epoch");
+}
+
+void stream_pack(struct wbuf *w, const struct store_stream *st)
+{
+	put_u8(w, st->vantage);
+	put_u8(w, st->clock);
+	put_u32(w, st->cpu);
+	put_u64(w, st->events);
+	put_u64(w, st->lost);
+	put_str(w, st->source, strnlen(st->source, sizeof(st->source)));
+}
+
+int stream_unpack(struct span packed, struct store_stream *st, struct error *err)
+{
+	struct rbuf in;
+	rbuf_init(&in, packed.p, packed.len);
+	st->vantage = get_u8(&in);
+	st->clock = get_u8(&in);
+	st->cpu = get_u32(&in);
+	st->events = get_u64(&in);
+	st->lost = get_u64(&in);
+	struct span source = get_str(&in);
+	bool known = st->vantage >= VANTAGE_GUEST && st->vantage <= VANTAGE_MARK && st->clock >= STREAM_GUEST_TSC && st->clock <= STREAM_REALTIME;
+	if (!rbuf_done(&in) || !known || source.len >= sizeof(st->source))
+		return error_set(err, ERR_CORRUPT, "is not a stream");
+	span_text(source, st->source, sizeof(st->source));
+	return 0;
 }
 
 void series_pack(struct wbuf *w, const struct series_text *t)

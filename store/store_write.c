@@ -265,6 +265,38 @@ int put_epoch(struct store_batch *b, uint64_t run, const struct store_epoch *e, 
 	return add_sealed(b, TABLE_EPOCH, span_of_wbuf(key), span_of_wbuf(&plain), err);
 }
 
+static struct wbuf *stream_key(struct key *k, uint64_t run, uint16_t stream)
+{
+	struct wbuf *key = run_key(k, run);
+	key_u16(key, stream);
+	return key;
+}
+
+int put_stream(struct store_batch *b, uint64_t run, const struct store_stream *st, struct error *err)
+{
+	struct key k;
+	uint8_t mem[64 + STREAM_SOURCE_MAX];
+	struct wbuf *key = stream_key(&k, run, st->stream), plain;
+	wbuf_fixed(&plain, mem, sizeof(mem));
+	stream_pack(&plain, st);
+	return add_sealed(b, TABLE_STREAM, span_of_wbuf(key), span_of_wbuf(&plain), err);
+}
+
+int put_sight_chunk(struct store_batch *b, uint64_t run, uint16_t stream, uint32_t index, struct span packed, struct error *err)
+{
+	struct key k;
+	struct wbuf *key = stream_key(&k, run, stream);
+	key_u32(key, index);
+	return add_block(b, TABLE_SIGHT, span_of_wbuf(key), packed, err);
+}
+
+int put_result(struct store_batch *b, uint64_t run, struct span packed, struct error *err)
+{
+	struct key k;
+	struct wbuf *key = run_key(&k, run);
+	return add_block(b, TABLE_RESULT, span_of_wbuf(key), packed, err);
+}
+
 int put_peer_seq(struct store_batch *b, const struct id16 *instance, uint8_t port, uint64_t seq, struct error *err)
 {
 	struct key k;

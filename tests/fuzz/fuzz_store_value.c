@@ -53,18 +53,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct store_epoch epoch;
 	struct series_text series;
+	struct store_stream stream;
 	struct span plain, rest;
 	struct error err;
 	if (size == 0)
 		return 0;
 	rest = (struct span){ data + 1, size - 1 };
-	switch (data[0] % 6) {
+	switch (data[0] % 7) {
 	case 0: try_block(rest); break;
 	case 1: unseal(span_of("key"), rest, &plain, &err); break;
 	case 2: try_clock(rest); break;
 	case 3: epoch_unpack(rest, &epoch, &err); break;
 	case 4: series_unpack(rest, &series, &err); break;
 	case 5: try_run(rest); break;
+	case 6: stream_unpack(rest, &stream, &err); break;
 	}
 	return 0;
 }

@@ -277,6 +277,75 @@ static void samples_and_series_come_back(void **state)
 	assert_string_equal(text, "3@100=1.5 3@50=-2 4@18446744073709551615=0 ");
 }
 
+static int collect_stream(void *ctx, const struct store_stream *st)
+{
+	char *text = ctx;
+	sprintf(text + strlen(text), "%u:%u/%u cpu %u %llu-%llu %s;", st->stream, st->vantage, st->clock, st->cpu,
+		(unsigned long long)st->events, (unsigned long long)st->lost, st->source);
+	return 0;
+}
+
+static void put_sights(struct world *w, uint64_t run, uint16_t stream, uint32_t index, uint64_t from, size_t n)
+{
+	struct sighting s[16] = { 0 };
+	struct wbuf packed;
+	for (size_t i = 0; i < n; i++)
+		s[i] = (struct sighting){ .time = from + i, .kind = SIGHT_G_ISSUE, .sector = from, .length = 512 };
+	wbuf_heap(&packed, SIGHT_CHUNK_BYTES);
+	sights_pack(&packed, s, n);
+	assert_int_equal(put_sight_chunk(w->b, run, stream, index, span_of_wbuf(&packed), &w->err), 0);
+	wbuf_fini(&packed);
+}
+
+static void streams_and_sightings_come_back(void **state)
+{
+	struct world *w = *state;
+	char text[512] = "";
+	struct sighting s[SIGHT_CHUNK];
+	struct io_record io[IOREC_CHUNK];
+	uint64_t bytes;
+	const struct store_stream st[] = {
+		{ 0x8001, VANTAGE_HOST, STREAM_HOST_TSC, 1, 12, 3, "tracefs" }, { 2, VANTAGE_GUEST, STREAM_GUEST_TSC, 2, UINT64_MAX, 0, "tracefs" },
+		{ 0x4000, VANTAGE_VMM, STREAM_REALTIME, 0, 7, 0, "log" },
+	};
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(put_stream(w->b, 1, &st[i], &w->err), 0);
+	put_sights(w, 1, 2, 0, 100, 10);
+	put_sights(w, 1, 2, 1, 200, 5);
+	put_sights(w, 1, 0x8001, 0, 900, 1);
+	put_io(w, 1, 0, 0, 100);
+	commit(w);
+	assert_int_equal(store_each_stream(w->s, 1, collect_stream, text, &w->err), 0);
+	assert_string_equal(text, "2:1/1 cpu 2 18446744073709551615-0 tracefs;16384:2/3 cpu 0 7-0 log;32769:3/2 cpu 1 12-3 tracefs;");
+	assert_int_equal(store_sight_chunk(w->s, 1, 2, 0, s, SIGHT_CHUNK, &w->err), 10);
+	assert_int_equal(s[9].time, 109);
+	assert_int_equal(store_sight_chunk(w->s, 1, 2, 1, s, SIGHT_CHUNK, &w->err), 5);
+	assert_int_equal(s[0].sector, 200);
+	assert_int_equal(store_sight_chunk(w->s, 1, 2, 2, s, SIGHT_CHUNK, &w->err), 0);
+	assert_int_equal(store_sight_chunk(w->s, 2, 2, 0, s, SIGHT_CHUNK, &w->err), 0);
+	assert_int_equal(store_sight_chunk(w->s, 1, 2, 0, s, 9, &w->err), -1);
+	assert_int_equal(store_sight_bytes(w->s, 1, &bytes, &w->err), 0);
+	assert_in_range(bytes, 3 * 14, 1000);
+	assert_int_equal(store_io_chunk(w->s, 1, 0, io, IOREC_CHUNK, &w->err), 100);
+	assert_int_equal(store_io_chunk(w->s, 1, 1, io, IOREC_CHUNK, &w->err), 0);
+}
+
+static void a_result_is_replaced(void **state)
+{
+	struct world *w = *state;
+	struct wbuf out;
+	wbuf_heap(&out, 1 << 20);
+	assert_int_equal(store_result(w->s, 1, &out, &w->err), 0);
+	assert_int_equal(put_result(w->b, 1, span_of("first, and longer"), &w->err), 0);
+	commit(w);
+	assert_int_equal(put_result(w->b, 1, span_of("second"), &w->err), 0);
+	commit(w);
+	assert_int_equal(store_result(w->s, 1, &out, &w->err), 1);
+	assert_int_equal(out.len, 6);
+	assert_memory_equal(out.p, "second", 6);
+	wbuf_fini(&out);
+}
+
 static int collect_clock(void *ctx, const struct clock_sample *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -410,6 +479,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bad_attributes_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(io_comes_back_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(samples_and_series_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(streams_and_sightings_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_result_is_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(clocks_epochs_and_peers_come_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(map_grows_by_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(callbacks_may_read_on, setup, teardown),

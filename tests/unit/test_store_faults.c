@@ -323,7 +323,7 @@ static int put_raw(struct store *s, MDB_txn *txn, void *ctx, struct error *err)
 static void newer_scheme_is_refused(void **state)
 {
 	struct world *w = *state;
-	struct span scheme[2] = { span_of("scheme"), span_of("2") }, version[2] = { span_of("version"), span_of("9.9.9") };
+	struct span scheme[2] = { span_of("scheme"), span_of("3") }, version[2] = { span_of("version"), span_of("9.9.9") };
 	struct store *s = open_or_fail(w, STORE_WRITE);
 	assert_int_equal(store_write(s, put_raw, scheme, &w->err), 0);
 	assert_int_equal(store_write(s, put_raw, version, &w->err), 0);
@@ -331,9 +331,56 @@ static void newer_scheme_is_refused(void **state)
 	for (int mode = STORE_READ; mode <= STORE_WRITE; mode++) {
 		assert_null(store_open(w->db, (enum store_mode)mode, &w->err));
 		assert_int_equal(w->err.code, ERR_VERSION);
-		assert_non_null(strstr(w->err.text, "scheme 2, written by bifocal 9.9.9"));
-		assert_non_null(strstr(w->err.text, "scheme 1; install the newer one"));
+		assert_non_null(strstr(w->err.text, "scheme 3, written by bifocal 9.9.9"));
+		assert_non_null(strstr(w->err.text, "scheme 2; install the newer one"));
 	}
+}
+
+static int back_to_scheme_1(struct store *s, MDB_txn *txn, void *ctx, struct error *err)
+{
+	struct span scheme[2] = { span_of("scheme"), span_of("1") };
+	(void)ctx;
+	for (enum store_table t = TABLE_SCHEME_2; t < TABLES; t++)
+		if (mdb_drop(txn, s->dbi[t], 1))
+			return BODY_FAILED;
+	return put_raw(s, txn, scheme, err);
+}
+
+static int count_stream(void *ctx, const struct store_stream *st)
+{
+	(void)st;
+	++*(int *)ctx;
+	return 0;
+}
+
+/* What an older bifocal wrote is read as it is, and taken on by the first who writes. */
+static void scheme_1_is_taken_on(void **state)
+{
+	struct world *w = *state;
+	struct sighting sight;
+	struct store_check check;
+	struct store_stream stream = { .stream = 7, .vantage = VANTAGE_GUEST, .clock = STREAM_GUEST_TSC, .source = "tracefs" };
+	uint64_t run;
+	int streams = 0;
+	struct store *s = open_or_fail(w, STORE_WRITE);
+	assert_int_equal(store_run_create(s, 0, &run, &w->err), 0);
+	assert_int_equal(store_write(s, back_to_scheme_1, NULL, &w->err), 0);
+	store_close(s);
+	s = open_or_fail(w, STORE_READ);
+	assert_int_equal(store_each_stream(s, run, count_stream, &streams, &w->err), 0);
+	assert_int_equal(store_sight_chunk(s, run, 7, 0, &sight, 1, &w->err), 0);
+	assert_int_equal(store_check(s, &check, NULL, NULL, &w->err), 0);
+	assert_int_equal(check.damaged, 0);
+	store_close(s);
+	s = open_or_fail(w, STORE_WRITE);
+	struct store_batch *b = store_batch_new(s, &w->err);
+	assert_int_equal(put_stream(b, run, &stream, &w->err), 0);
+	assert_int_equal(store_commit(b, &w->err), 0);
+	store_batch_free(b);
+	assert_int_equal(store_each_stream(s, run, count_stream, &streams, &w->err), 0);
+	assert_int_equal(streams, 1);
+	store_close(s);
+	store_close(open_or_fail(w, STORE_READ));
 }
 
 static void other_databases_are_refused(void **state)
@@ -638,6 +685,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(damage_anywhere_never_crashes, setup, teardown),
 		cmocka_unit_test_setup_teardown(flipped_values_are_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(newer_scheme_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(scheme_1_is_taken_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_databases_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(missing_ones_are_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(readers_do_not_write, setup, teardown),
