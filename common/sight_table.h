@@ -24,17 +24,17 @@
 	S(40, V_NOTIFY, v_notify, VMM, HOST_NOTIFY, "virtio_queue_notify; key = the VMM's queue") \
 	S(41, V_START, v_start, VMM, DEVICE_START, "virtio_blk_handle_read, virtio_blk_handle_write; key = request") \
 	S(42, V_SCSI_START, v_scsi_start, VMM, DEVICE_START, "virtio_scsi_cmd_req; key = tag; sector unknown") \
-	S(43, V_NVME_START, v_nvme_start, VMM, DEVICE_START, "pci_nvme_read, pci_nvme_write; key = command id") \
+	S(43, V_NVME_START, v_nvme_start, VMM, DEVICE_START, "pci_nvme_read, pci_nvme_write; key = command id, device = the queue") \
 	S(44, V_BLK, v_blk, VMM, DEVICE_START, "blk_co_preadv, blk_co_pwritev: any device model; key = the block back-end") \
 	S(45, V_PAIO, v_paio, VMM, HOST_SUBMIT, "file_paio_submit: to a worker thread; sector is the file's; key = request") \
 	S(46, V_LURING, v_luring, VMM, HOST_SUBMIT, "luring_co_submit: to io_uring; sector is the file's; key = request") \
-	S(47, V_POOL_SUBMIT, v_pool_submit, VMM, NONE, "thread_pool_submit; key = the worker's request") \
+	S(47, V_POOL_SUBMIT, v_pool_submit, VMM, HOST_SUBMIT, "thread_pool_submit: to a worker thread; key = the worker's request; the V_BLK before it in the thread says where") \
 	S(48, V_POOL_COMPLETE, v_pool_complete, VMM, HOST_REAP, "thread_pool_complete, in the submitting thread; key = as submitted") \
 	S(49, V_LURING_COMPLETE, v_luring_complete, VMM, HOST_REAP, "luring_process_completion; key = as submitted") \
 	S(50, V_RW_COMPLETE, v_rw_complete, VMM, NONE, "virtio_blk_rw_complete: the block layer calls back; key = request") \
 	S(51, V_DONE, v_done, VMM, DEVICE_DONE, "virtio_blk_req_complete; key = request") \
 	S(52, V_SCSI_DONE, v_scsi_done, VMM, DEVICE_DONE, "virtio_scsi_cmd_resp; key = tag") \
-	S(53, V_NVME_DONE, v_nvme_done, VMM, DEVICE_DONE, "pci_nvme_enqueue_req_completion; key = command id") \
+	S(53, V_NVME_DONE, v_nvme_done, VMM, DEVICE_DONE, "pci_nvme_enqueue_req_completion; key = command id, device = the queue") \
 	S(54, V_INJECT, v_inject, VMM, IRQ_INJECT, "virtio_notify_irqfd, virtio_notify; key = the VMM's queue") \
 	S(55, V_MULTI, v_multi, VMM, NONE, "virtio_blk_submit_multireq: several requests as one; sector, length, key = how many") \
 	S(56, V_RUNSTATE, v_runstate, VMM, NONE, "runstate_set; key = the new state's number") \
@@ -44,6 +44,16 @@
 	S(60, V_AHCI_IRQ, v_ahci_irq, VMM, IRQ_INJECT, "ahci_irq_raise") \
 	S(61, V_SCSI_LBA, v_scsi_lba, VMM, NONE, "scsi_req_parsed_lba; key = tag, sector") \
 	S(62, V_SCSI_DMA, v_scsi_dma, VMM, NONE, "scsi_disk_dma_command_READ, _WRITE; sector and length") \
+	S(63, V_DMA_START, v_dma_start, VMM, NONE, "dma_blk_io: a device model's transfer begins (scsi, ata, nvme); sector, key = the transfer, device = the back-end") \
+	S(64, V_DMA_DONE, v_dma_done, VMM, DEVICE_DONE, "dma_complete: that transfer is over; all that ahci and ide show before their interrupt; key = the transfer") \
+	S(65, V_NCQ_START, v_ncq_start, VMM, DEVICE_START, "process_ncq_command; sector, length, key = tag, device = the controller") \
+	S(66, V_NCQ_DONE, v_ncq_done, VMM, NONE, "ncq_finish: after its interrupt; key = tag, device = the controller") \
+	S(67, V_AHCI_NOTIFY, v_ahci_notify, VMM, HOST_NOTIFY, "ahci_port_write of PxCI; key = the slots, a bit each, device = the controller") \
+	S(68, V_NVME_NOTIFY, v_nvme_notify, VMM, HOST_NOTIFY, "pci_nvme_mmio_doorbell_sq; key = the new tail, device = the queue") \
+	S(69, V_NVME_CMD, v_nvme_cmd, VMM, NONE, "pci_nvme_io_cmd: fetched from its queue; key = command id, device = the queue, op") \
+	S(70, V_IDE_NOTIFY, v_ide_notify, VMM, HOST_NOTIFY, "bmdma_cmd_writeb: the guest starts a transfer") \
+	S(71, V_LINE, v_line, VMM, IRQ_INJECT, "ioapic_set_irq, level 1 (ide; interrupt lines under emulation); key = line") \
+	S(72, V_URING_ENTER, v_uring_enter, VMM, NONE, "luring_io_uring_submit: io_uring_enter has returned; length = how many it took; key = the ring") \
 	S(90, H_ENTER, h_enter, HOST, HOST_SUBMIT, "entry of an I/O system call; key = its number, device = descriptor, sector and length where it says them") \
 	S(91, H_EXIT, h_exit, HOST, HOST_REAP, "exit of an I/O system call; key = its number, length = its result where that is positive") \
 	S(92, H_QUEUE, h_queue, HOST, NONE, "block:block_bio_queue on the host") \
