@@ -28,6 +28,8 @@ struct clock_track {
 	struct clock_epoch *epochs;
 	size_t n, room;
 	bool broken;                    /* the next observation opens an epoch, whatever it says */
+	bool has_since;
+	struct host_tsc since;          /* that epoch's start, if it is known */
 };
 
 struct clock_track *clock_track_new(struct error *err)
@@ -82,8 +84,9 @@ static int open_epoch(struct clock_track *t, enum clock_tier tier, struct host_t
 		t->epochs = more;
 		t->room = room;
 	}
-	t->epochs[t->n] = (struct clock_epoch){ .tier = tier, .first = at, .last = at, .offset = offset, .samples = 1 };
-	t->broken = false;
+	bool earlier = t->broken && t->has_since && t->since.cycles < at.cycles;
+	t->epochs[t->n] = (struct clock_epoch){ .tier = tier, .first = earlier ? t->since : at, .last = at, .offset = offset, .samples = 1 };
+	t->broken = t->has_since = false;
 	return (int)t->n++;
 }
 
@@ -92,7 +95,8 @@ static void narrow(struct clock_epoch *e, enum clock_tier tier, struct host_tsc 
 	if (width(both) < width(e->offset) && tier < e->tier)
 		e->tier = tier;
 	e->offset = both;
-	e->last = at;
+	if (e->last.cycles < at.cycles)
+		e->last = at;
 	e->samples++;
 }
 
@@ -108,9 +112,39 @@ int clock_track_add(struct clock_track *t, enum clock_tier tier, struct host_tsc
 	return (int)t->n - 1;
 }
 
+void clock_track_until(struct clock_track *t, struct host_tsc at)
+{
+	if (t->n && !t->broken && t->epochs[t->n - 1].last.cycles < at.cycles)
+		t->epochs[t->n - 1].last = at;
+}
+
 void clock_track_break(struct clock_track *t)
 {
 	t->broken = true;
+	t->has_since = false;
+}
+
+void clock_track_since(struct clock_track *t, struct host_tsc at)
+{
+	if (!t->broken || (t->n && at.cycles <= t->epochs[t->n - 1].last.cycles))
+		return;
+	t->has_since = true;
+	t->since = at;
+}
+
+bool clock_track_broken(const struct clock_track *t)
+{
+	return t->broken;
+}
+
+int clock_track_narrow(struct clock_track *t, size_t epoch, enum clock_tier tier, struct clock_interval offset)
+{
+	struct clock_interval both;
+
+	if (epoch >= t->n || width(offset) > INT64_MAX || !intersect(t->epochs[epoch].offset, offset, &both))
+		return -1;
+	narrow(&t->epochs[epoch], tier, t->epochs[epoch].first, both);
+	return 0;
 }
 
 size_t clock_track_epochs(const struct clock_track *t)

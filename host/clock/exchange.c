@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Tier `exchange`: four stamps over the port; needs nothing but the port. */
 #include "host/clock/clock.h"
+
+#include <stdlib.h>
 
 /*
  * With o = guest − host: the guest read the ping after the host wrote it, so t2 >= t1 + o; the host read the pong after the guest
@@ -18,3 +21,34 @@ bool exchange_interval(struct host_tsc t1, struct guest_tsc t2, struct guest_tsc
 	out->hi = (int64_t)(t2.cycles - t1.cycles);
 	return true;
 }
+
+/* Scaling keeps the order of stamps (it rounds down, and is monotonic), so the same holds for scaled host stamps. */
+static struct host_tsc scaled(struct tsc_scale s, struct host_tsc t)
+{
+	return (struct host_tsc){ tsc_scale_up(s, t.cycles) };
+}
+
+static void *exchange_open(struct clock_target *t, char why[CLOCK_WHY_MAX])
+{
+	(void)why;
+	return t;
+}
+
+static int exchange_observe(void *self, struct clock_observation *out, struct error *err)
+{
+	const struct clock_target *t = self;
+	struct clock_four f;
+	int r = t->wire->exchange(t->wire->ctx, &f, err);
+
+	if (r)
+		return r < 0 ? -1 : 0;
+	out->at = f.t4;
+	return exchange_interval(scaled(t->scale, f.t1), f.t2, f.t3, scaled(t->scale, f.t4), &out->offset);
+}
+
+static void exchange_free(void *self)
+{
+	(void)self;
+}
+
+const struct clock_method clock_exchange = { "exchange", TIER_EXCHANGE, exchange_open, exchange_observe, exchange_free };
