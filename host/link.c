@@ -230,6 +230,14 @@ struct id16 link_peer(const struct link *l, enum link_port p)
 	return l->port[p].channel ? channel_peer(l->port[p].channel) : (struct id16){ 0 };
 }
 
+pid_t link_peer_pid(const struct link *l)
+{
+	struct ucred who = { 0 };
+	socklen_t len = sizeof(who);
+	int fd = l->port[LINK_CONTROL].fd;
+	return fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ? 0 : who.pid;
+}
+
 const struct channel_stats *link_stats(const struct link *l, enum link_port p)
 {
 	return l->port[p].channel ? channel_stats(l->port[p].channel) : NULL;

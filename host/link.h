@@ -8,6 +8,8 @@
 #ifndef BIFOCAL_HOST_LINK_H
 #define BIFOCAL_HOST_LINK_H
 
+#include <sys/types.h>
+
 #include "common/channel.h"
 #include "common/loop.h"
 #include "common/tsc.h"
@@ -37,6 +39,8 @@ bool link_open(const struct link *l, enum link_port p);
 bool link_synced(const struct link *l, enum link_port p);
 /* The instance that the port's peer gave in its SYNC; zeros before that. */
 struct id16 link_peer(const struct link *l, enum link_port p);
+/* Who made the control port's socket: QEMU's pid in our eyes; 0 where it cannot be told. */
+pid_t link_peer_pid(const struct link *l);
 const struct channel_stats *link_stats(const struct link *l, enum link_port p);
 void link_ack(struct link *l, enum link_port p, uint64_t seq);
 /* The channel that commands go to: control when it is aligned, else data when that is, else control. */

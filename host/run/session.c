@@ -318,6 +318,7 @@ void session_free(struct session *s)
 struct intake *session_intake(struct session *s) { return s->intake; }
 struct loop *session_loop(struct session *s) { return s->loop; }
 bool session_lost(const struct session *s) { return s->lost.code != 0; }
+pid_t session_vmm_pid(const struct session *s) { return s->vm ? vm_pid(s->vm) : link_peer_pid(s->link); }
 const struct guest *session_guest(const struct session *s) { return &s->guest; }
 const struct clock_track *session_clock_track(const struct session *s) { return s->clock; }
 

@@ -73,6 +73,8 @@ void session_poweroff(struct session *s);
 struct intake *session_intake(struct session *s);
 struct loop *session_loop(struct session *s);
 bool session_lost(const struct session *s);
+/* QEMU's pid, 0 where it cannot be told. */
+pid_t session_vmm_pid(const struct session *s);
 /* Who the guest is (attributes prov.guest.*). Before the window, so that a later collector finds whose run it was. */
 int session_store_guest(struct session *s, uint64_t run, struct error *err);
 /* Clock samples and epochs, the disk used, probes' answers, the ports' statistics, as they are by now; may be called again. */
