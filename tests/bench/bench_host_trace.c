@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoding of trace pages against a bare walk over the same pages with libtraceevent's kbuffer.
+ *
+ *     bench_host_trace DIR [ROUNDS]
+ *
+ * DIR holds cpuN.pages (whole pages, as read from trace_pipe_raw) and EVENT.format of each event. First both walks are held
+ * against each other, record by record: place, length and time must be the same, or it ends with status 1. Then the rounds,
+ * alternating; each prints "OURS THEIRS": records per second of CPU time, ours made into sightings, theirs walked over. Records of
+ * other events cost both a step, and are counted for both.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <kbuffer.h>
+
+#include "host/trace/kernel.h"
+
+enum { CPUS_MAX = 64, PAGE = 4096, ROUNDS_DEFAULT = 12, PASSES = 4 };
+
+static const struct { const char *name; unsigned kind; } kinds[] = {
+	{ "block_bio_queue", SIGHT_H_QUEUE }, { "block_rq_issue", SIGHT_H_ISSUE }, { "block_rq_complete", SIGHT_H_COMPLETE },
+	{ "sched_waking", SIGHT_H_WAKING }, { "sched_switch", SIGHT_H_SWITCH }, { "block_rq_insert", SIGHT_G_INSERT },
+	{ "block_bio_backmerge", SIGHT_G_MERGE }, { "block_bio_frontmerge", SIGHT_G_MERGE }, { "block_split", SIGHT_G_SPLIT },
+	{ "block_rq_requeue", SIGHT_G_REQUEUE },
+};
+
+struct cpu {
+	uint8_t *pages;
+	size_t n;
+};
+
+static struct cpu cpu[CPUS_MAX];
+static struct sighting sightings[SIGHT_CHUNK];
+static struct error err;
+
+static _Noreturn void die(const char *what, const char *why)
+{
+	fprintf(stderr, "bench_host_trace: %s: %s\n", what, why);
+	exit(1);
+}
+
+static uint8_t *slurp(const char *path, size_t *size)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY);
+	if (fd < 0 || fstat(fd, &st))
+		return NULL;
+	*size = (size_t)st.st_size;
+	uint8_t *p = malloc(*size + 1);
+	if (!p || read(fd, p, *size) != (ssize_t)*size)
+		die(path, "cannot be read");
+	close(fd);
+	return p;
+}
+
+static unsigned kind_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kinds[i].name, name))
+			return kinds[i].kind;
+	return !strncmp(name, "sys_enter_", 10) ? SIGHT_H_ENTER : !strncmp(name, "sys_exit_", 9) ? SIGHT_H_EXIT : 0;
+}
+
+static void add_format(struct kernel_decoder *d, const char *path)
+{
+	static struct trace_format f;
+	size_t size = 0;
+	uint8_t *text = slurp(path, &size);
+	if (!text || format_parse((struct span){ text, size }, &f, &err) ||
+	    (kind_of(f.name) && kernel_decoder_add(d, kind_of(f.name), &f, &err)))
+		die(path, text ? err.text : "cannot be read");
+	free(text);
+}
+
+static struct kernel_decoder *load(const char *dir)
+{
+	struct kernel_decoder *d = kernel_decoder_new(&err);
+	DIR *list = opendir(dir);
+	if (!d || !list)
+		die(dir, "cannot be read");
+	for (struct dirent *e; (e = readdir(list));) {
+		char path[4096];
+		unsigned n;
+		size_t size;
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (strstr(e->d_name, ".format"))
+			add_format(d, path);
+		if (sscanf(e->d_name, "cpu%u.pages", &n) == 1 && n < CPUS_MAX && (cpu[n].pages = slurp(path, &size)))
+			cpu[n].n = size / PAGE;
+	}
+	closedir(list);
+	return d;
+}
+
+/* ---- the two walks ---- */
+
+static uint64_t walk_ours(const struct kernel_decoder *d, uint64_t *made)
+{
+	struct kernel_counts counts = { 0 };
+	*made = 0;
+	for (unsigned c = 0; c < CPUS_MAX; c++)
+		for (size_t i = 0; i < cpu[c].n; i++) {
+			struct page_walk w;
+			size_t n;
+			if (!page_open(&w, cpu[c].pages + i * PAGE, PAGE))
+				die("page", "refused");
+			do {
+				n = kernel_decode(d, &w, sightings, SIGHT_CHUNK, &counts);
+				*made += n;
+			} while (n == SIGHT_CHUNK);
+		}
+	return counts.records;
+}
+
+static uint64_t walk_theirs(struct kbuffer *k)
+{
+	uint64_t n = 0, sum = 0;
+	for (unsigned c = 0; c < CPUS_MAX; c++)
+		for (size_t i = 0; i < cpu[c].n; i++) {
+			unsigned long long ts;
+			kbuffer_load_subbuffer(k, cpu[c].pages + i * PAGE);
+			for (void *r = kbuffer_read_event(k, &ts); r; r = kbuffer_next_event(k, &ts)) {
+				n++;
+				sum += ts;
+			}
+		}
+	return sum ? n : 0;
+}
+
+static void compare(struct kbuffer *k)
+{
+	for (unsigned c = 0; c < CPUS_MAX; c++)
+		for (size_t i = 0; i < cpu[c].n; i++) {
+			struct page_walk w;
+			unsigned long long ts;
+			size_t len;
+			page_open(&w, cpu[c].pages + i * PAGE, PAGE);
+			kbuffer_load_subbuffer(k, cpu[c].pages + i * PAGE);
+			const uint8_t *theirs = kbuffer_read_event(k, &ts), *ours;
+			while ((ours = page_next(&w, &len))) {
+				if (ours != theirs || w.time != ts || (int)len != kbuffer_event_size(k))
+					die("compare", "the two walks differ");
+				theirs = kbuffer_next_event(k, &ts);
+			}
+			if (theirs || w.bad)
+				die("compare", "the two walks end at different records");
+		}
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	struct kbuffer *k = kbuffer_alloc(KBUFFER_LSIZE_8, KBUFFER_ENDIAN_LITTLE);
+	uint64_t made = 0, records = 0, walked = 0;
+	if (argc < 2 || !k)
+		die("usage", "bench_host_trace DIR [ROUNDS]");
+	struct kernel_decoder *d = load(argv[1]);
+	compare(k);
+	for (int i = argc > 2 ? atoi(argv[2]) : ROUNDS_DEFAULT; i > 0; i--) {
+		double t0 = cpu_seconds();
+		for (int p = 0; p < PASSES; p++)
+			records = walk_ours(d, &made);
+		double t1 = cpu_seconds();
+		for (int p = 0; p < PASSES; p++)
+			walked = walk_theirs(k);
+		double t2 = cpu_seconds();
+		if (!records || records != walked)
+			die("compare", "no records, or not as many in both walks");
+		printf("%.0f %.0f\n", PASSES * (double)records / (t1 - t0), PASSES * (double)walked / (t2 - t1));
+	}
+	fprintf(stderr, "%llu records, %llu sightings\n", (unsigned long long)records, (unsigned long long)made);
+	kbuffer_free(k);
+	kernel_decoder_free(d);
+	return 0;
+}
