@@ -44,7 +44,7 @@
 	S(60, V_AHCI_IRQ, v_ahci_irq, VMM, IRQ_INJECT, "ahci_irq_raise") \
 	S(61, V_SCSI_LBA, v_scsi_lba, VMM, NONE, "scsi_req_parsed_lba; key = tag, sector") \
 	S(62, V_SCSI_DMA, v_scsi_dma, VMM, NONE, "scsi_disk_dma_command_READ, _WRITE; sector and length") \
-	S(63, V_DMA_START, v_dma_start, VMM, NONE, "dma_blk_io: a device model's transfer begins (scsi, ata, nvme); sector, key = the transfer, device = the back-end") \
+	S(63, V_DMA_START, v_dma_start, VMM, NONE, "dma_blk_io: a device model's transfer begins (scsi, ata, nvme); sector, key = the transfer") \
 	S(64, V_DMA_DONE, v_dma_done, VMM, DEVICE_DONE, "dma_complete: that transfer is over; all that ahci and ide show before their interrupt; key = the transfer") \
 	S(65, V_NCQ_START, v_ncq_start, VMM, DEVICE_START, "process_ncq_command; sector, length, key = tag, device = the controller") \
 	S(66, V_NCQ_DONE, v_ncq_done, VMM, NONE, "ncq_finish: after its interrupt; key = tag, device = the controller") \

@@ -45,7 +45,7 @@ const struct qemu_event qemu_events[] = {
 	/* block layer */
 	{ "blk_co_preadv", "blk %p bs %p offset %d bytes %d flags 0x%x", "k-ob-", SIGHT_V_BLK, IO_READ, 0, NULL },
 	{ "blk_co_pwritev", "blk %p bs %p offset %d bytes %d flags 0x%x", "k-ob-", SIGHT_V_BLK, IO_WRITE, 0, NULL },
-	{ "dma_blk_io", "dbs=%p bs=%p offset=%d to_dev=%d", "kdow", SIGHT_V_DMA_START, NONE, 0, NULL },
+	{ "dma_blk_io", "dbs=%p bs=%p offset=%d to_dev=%d", "k-ow", SIGHT_V_DMA_START, NONE, 0, NULL },
 	{ "dma_complete", "dbs=%p ret=%d cb=%p", "k--", SIGHT_V_DMA_DONE, NONE, 0, NULL },
 	{ "file_paio_submit", "acb %p opaque %p offset %d count %d type %d", "k-oba", SIGHT_V_PAIO, NONE, 0, NULL },
 	{ "thread_pool_submit", "pool %p req %p opaque %p", "-k-", SIGHT_V_POOL_SUBMIT, NONE, 0, NULL },
