@@ -215,6 +215,11 @@ size_t channel_room(const struct channel *ch)
 	return room < CHANNEL_MESSAGE_MAX ? room : CHANNEL_MESSAGE_MAX;
 }
 
+bool channel_answers(const struct channel *ch)
+{
+	return channel_synced(ch) && (ch->plain_used || ch->out.taken);
+}
+
 bool channel_drained(const struct channel *ch)
 {
 	return ring_empty(&ch->ring);

@@ -28,7 +28,8 @@
  *
  * Silence. A channel writes by itself only from channel_tick() and in answer to its peer. Who has to
  * be silent (the agent in a run's window) acknowledges, writes all channel_output() has, and
- * calls neither channel_output() nor channel_tick() until it may speak again.
+ * calls neither channel_output() nor channel_tick() until it may speak again. A pong it may write
+ * all the same: channel_output() as long as channel_answers().
  */
 #ifndef BIFOCAL_COMMON_CHANNEL_H
 #define BIFOCAL_COMMON_CHANNEL_H
@@ -85,6 +86,8 @@ bool channel_synced(const struct channel *ch);
 int channel_send(struct channel *ch, uint16_t type, struct span payload, enum channel_policy policy, struct error *err);
 /* Room for a reliable payload right now, in bytes; what CHANNEL_WAIT tests. */
 size_t channel_room(const struct channel *ch);
+/* A plain message waits to be written, or a frame is half written: what a side that is silent otherwise may still finish. */
+bool channel_answers(const struct channel *ch);
 /* All reliable messages sent so far are acknowledged. */
 bool channel_drained(const struct channel *ch);
 /* Everything up to `seq` is safe. */

@@ -61,7 +61,7 @@ struct port *agent_port_of(struct agent *a, const struct channel *ch);
 void agent_port_names(const struct agent *a, char *dst, size_t cap);
 /* Where a run's records should go now; NULL while that is better left open. */
 struct channel *agent_data_channel(struct agent *a);
-/* The window: nothing is written to any port, and the search for ports rests. */
+/* The window: nothing is written to any port but pongs, and the search for ports rests. */
 void agent_quiet(struct agent *a, bool quiet);
 
 #endif

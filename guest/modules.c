@@ -13,7 +13,8 @@
  * One module a line in load order: its absolute path, then blank-separated globs. With globs it is loaded only
  * when one of them matches the modalias of a device below /sys/bus/pci or /sys/bus/virtio; a module that
  * others depend on carries theirs, or none. Above the line "--" stands what the ports need, loaded before anything
- * else; below it the rest, loaded once the port is open. Without the file there is nothing to load.
+ * else; below it the rest, loaded once the port is open; below a second "--" what is loaded when the collector asks for
+ * clock pairing. Without the file there is nothing to load.
  * Modules may be compressed if the kernel can decompress them (.xz, .zst, .gz).
  */
 #include "guest/modules.h"
@@ -104,7 +105,7 @@ int modules_load(const char *root, enum module_part part, struct error *err)
 	while (f && getline(&line, &cap, f) > 0) {
 		line[strcspn(line, "\r\n")] = '\0';
 		if (strcmp(line, "--") == 0)
-			at = MODULES_REST;
+			at = at == MODULES_PORTS ? MODULES_REST : MODULES_CLOCK;
 		else if (at == part && line[0] == '/')
 			loaded += load_line(root, line, err);
 	}

@@ -8,7 +8,7 @@
 
 #include "common/error.h"
 
-enum module_part { MODULES_PORTS, MODULES_REST };
+enum module_part { MODULES_PORTS, MODULES_REST, MODULES_CLOCK };
 
 /* Loads one part of the list below `root`, in order. The first module that cannot be loaded is named in `err`, and the
  * rest goes on. Returns how many were loaded. */

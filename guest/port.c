@@ -241,20 +241,26 @@ static ssize_t write_port(const struct port *p, struct span out)
 	return n;
 }
 
+/* In a window too a clock's ping is answered: the collector sends some only after the VM was stopped or taken back. */
+static bool may_speak(const struct port *p)
+{
+	return !p->quiet || channel_answers(p->channel);
+}
+
 void port_flush(struct port *p)
 {
-	struct span out;
+	struct span out = { 0 };
 
-	if (p->state != PORT_OPEN || p->quiet)
+	if (p->state != PORT_OPEN || !may_speak(p))
 		return;
-	while ((out = channel_output(p->channel)).len) {
+	while (may_speak(p) && (out = channel_output(p->channel)).len) {
 		ssize_t n = write_port(p, out);
 		/* Whatever else is wrong with the port, poll will say it too. */
 		if (n <= 0)
 			break;
 		channel_wrote(p->channel, (size_t)n);
 	}
-	watch(p, out.len ? POLLIN | POLLOUT : POLLIN);
+	watch(p, out.len && may_speak(p) ? POLLIN | POLLOUT : POLLIN);
 }
 
 void port_quiet(struct port *p, bool quiet)

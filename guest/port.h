@@ -40,7 +40,7 @@ struct port {
 	int fd, edge;                 /* edge: the epoll descriptor; -1 none */
 	int tick, retry;              /* timers; -1 none */
 	short events;                 /* what the loop watches for */
-	bool quiet;                   /* in a run's window nothing is written */
+	bool quiet;                   /* in a run's window nothing is written but pongs */
 	uint64_t read_tsc;            /* just after the last read returned */
 	struct loop *loop;
 	struct channel *channel;
@@ -58,7 +58,7 @@ void port_drop(struct port *p);
 
 /* Writes what the channel has, as far as the port takes it. */
 void port_flush(struct port *p);
-/* Nothing is written, and no timer of an open or waiting port runs, until it is loud again. */
+/* Nothing is written but answers to clock pings, and no timer of an open or waiting port runs, until it is loud again. */
 void port_quiet(struct port *p, bool quiet);
 
 #endif

@@ -7,6 +7,7 @@
 #include "common/tsc.h"
 #include "common/version.h"
 #include "guest/agent.h"
+#include "guest/ptp.h"
 
 static void complain(struct channel *ch, uint64_t run, const struct error *what)
 {
@@ -61,6 +62,17 @@ static void on_clock_ping(struct agent *a, struct channel *ch, const struct msg_
 	/* The flush follows as soon as the input is taken in. */
 	pong.t3 = tsc_read();
 	if (channel_send_clock_pong(ch, &pong, CHANNEL_DROP_OLDEST, &err) < 0)
+		log_error("clock: %s", err.text);
+}
+
+static void on_clock_pair(struct agent *a, struct channel *ch, const struct msg_clock_pair *m)
+{
+	struct error err = { 0 };
+	struct msg_clock_paired paired;
+
+	ptp_read(a->options->root, &paired);
+	paired.id = m->id;
+	if (channel_send_clock_paired(ch, &paired, CHANNEL_DROP_OLDEST, &err) < 0)
 		log_error("clock: %s", err.text);
 }
 
@@ -187,6 +199,7 @@ static int dispatch(struct agent *a, struct channel *ch, uint16_t type, struct s
 	switch (type) {
 	CASE(GREET, greet, on_greet(a, ch, &m))
 	CASE(CLOCK_PING, clock_ping, on_clock_ping(a, ch, &m))
+	CASE(CLOCK_PAIR, clock_pair, on_clock_pair(a, ch, &m))
 	CASE(PROBE_CLEAR, probe_clear, on_probe_clear(a, ch))
 	CASE(PROBE_LOAD, probe_load, on_probe_load(a, ch, &m))
 	CASE(RUN_PREPARE, run_prepare, on_run_prepare(a, ch, &m))
