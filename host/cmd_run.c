@@ -15,7 +15,7 @@
 struct run_args {
 	struct args_list probes, vm, workload, vary;
 	uint64_t repeat, seed;
-	bool dry_run, json, destructive, verbose;
+	bool dry_run, json, destructive, verbose, self_check;
 	const char *db, *disk, *socket, *data, *timeout;
 };
 
@@ -122,6 +122,8 @@ static int build_study(struct study *st, const struct run_args *a, struct error 
 	bool nothing = !a->vm.n && !a->workload.n && !a->vary.n && !a->socket;
 	if (nothing && default_study(st, err))
 		return -1;
+	if (a->self_check && study_self_check(st, err))
+		return -1;
 	return check_cells(st, err);
 }
 
@@ -179,6 +181,7 @@ int cmd_run(int argc, char **argv, struct error *err)
 		{ "seed", 's', ARG_UINT, "N", "seed of the order and of the workload's random numbers (1)", &a.seed },
 		{ "disk", 'd', ARG_TEXT, "NAME", "serial or kernel name of the guest's disk (bifocal-scratch)", &a.disk },
 		{ "destructive", 0, ARG_FLAG, NULL, "write to --disk even if it is not the scratch disk", &a.destructive },
+		{ "self-check", 0, ARG_FLAG, NULL, "run every cell with tracing and without, and say what tracing cost", &a.self_check },
 		{ "dry-run", 0, ARG_FLAG, NULL, "print what would run, and end", &a.dry_run },
 		ARG_DB(&a.db),
 		ARG_JSON(&a.json),

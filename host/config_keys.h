@@ -29,6 +29,7 @@
 	K(DISK_BACKEND, "disk.backend", enum, "file", "file null-co", "a real file, or QEMU's null device of known latency") \
 	K(DISK_LATENCY, "disk.latency", duration, "0", "0s..10s", "latency of the null-co backend") \
 	K(DISK_SIZE, "disk.size", size, "256m", "1m..16t", "size of the scratch disk") \
+	K(TRACE_ENABLED, "trace.enabled", bool, "on", "", "off: none of the vantages below, whatever they say; --self-check varies it") \
 	K(TRACE_GUEST, "trace.guest", bool, "on", "", "see requests in the guest's kernel (tracefs)") \
 	K(TRACE_VMM, "trace.vmm", enum, "auto", "auto log simple usdt off", "see requests in QEMU: its trace log, its binary trace file, its USDT probes") \
 	K(TRACE_HOST, "trace.host", bool, "on", "", "see requests in the host's kernel (root; tracefs)") \

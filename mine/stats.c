@@ -8,7 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/quantile.h"
-#include "mine/special.h"
+#include "common/special.h"
 
 /* Support is looked for in steps of this many nines. */
 #define NINE_STEP (1.0 / 64)

@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/units.h"
 #include "host/json.h"
+#include "host/run/owncost.h"
 #include "host/run/stop.h"
 #include "host/run/study.h"
 #include "host/run/summary.h"
@@ -17,6 +18,7 @@ struct outcome {
 	uint64_t first, last;          /* run numbers */
 	bool interrupted;
 	json_t *runs;                  /* NULL: text */
+	struct own_cost *own_cost;     /* NULL: not asked for */
 };
 
 /* "disk.bus=ahci workload.iodepth=8" → "disk.bus=ahci iodepth=8": nobody types the long form. */
@@ -82,6 +84,8 @@ static void report_run(struct outcome *o, struct store *store, const struct run_
 	char brief[STUDY_CELL_TEXT];
 	bool have = res->status != RUN_FAILED && !summary_load(store, res->run, &sum, NULL);
 	shorten(cell, brief, sizeof(brief));
+	if (have && o->own_cost)
+		own_cost_add(o->own_cost, cell, r->repeat, &sum);
 	if (o->runs)
 		add_json(o, res, cell, r, have ? &sum : NULL);
 	else if (have)
@@ -149,11 +153,15 @@ static void print_end(const struct outcome *o, const struct runner *runner, uint
 		json_object_set_new(out, "seed", json_integer((json_int_t)seed));
 		json_object_set_new(out, "database", json_string(store_path(runner->store)));
 		json_object_set(out, "runs", o->runs);
+		if (o->own_cost)
+			json_object_set_new(out, "own_cost", own_cost_json(o->own_cost));
 		json_print(out);
 		return;
 	}
 	if (!o->last || !(o->complete + o->partial))
 		return;
+	if (o->own_cost)
+		own_cost_print(o->own_cost, stdout);
 	if (o->first == o->last)
 		printf("\nRun %llu is in %s; `bifocal show %llu` shows it.\n", (unsigned long long)o->last, store_path(runner->store), (unsigned long long)o->last);
 	else
@@ -165,11 +173,12 @@ int study_execute(struct study *st, struct store *store, const char *command, bo
 {
 	size_t n = study_cells(st) * st->repeats;
 	struct runner runner = { .store = store, .plugins = &st->plugins, .command = command };
-	struct outcome o = { .runs = json ? json_array() : NULL };
+	struct outcome o = { 0 };
 	int failed = 0;
 	autofree struct study_run *order = study_order(st, err);
-	if (!order)
+	if (!order || (st->self_check && !(o.own_cost = own_cost_new(err))))
 		return -1;
+	o.runs = json ? json_array() : NULL;
 	stop_watch();
 	progress_init(&runner.progress, (unsigned)n);
 	size_t done = 0;
@@ -178,6 +187,7 @@ int study_execute(struct study *st, struct store *store, const char *command, bo
 	o.interrupted |= done < n && stop_signal();
 	print_end(&o, &runner, st->seed);
 	json_decref(o.runs);
+	own_cost_free(o.own_cost);
 	return failed ? -1 : exit_of(&o);
 }
 

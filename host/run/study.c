@@ -74,6 +74,12 @@ int study_vary(struct study *st, const char *assignment, struct error *err)
 	return 0;
 }
 
+int study_self_check(struct study *st, struct error *err)
+{
+	st->self_check = true;
+	return study_vary(st, "trace.enabled=on,off", err) ? error_prefix(err, "--self-check") : 0;
+}
+
 size_t study_cells(const struct study *st)
 {
 	size_t n = 1;

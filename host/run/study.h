@@ -28,6 +28,7 @@ struct study {
 	bool destructive;
 	const char *control, *data;    /* as in struct run_request */
 	uint64_t greet_ns;
+	bool self_check;               /* trace.enabled is varied: say at the end what tracing cost */
 };
 
 struct study_run {
@@ -39,6 +40,8 @@ void study_init(struct study *st);
 void study_fini(struct study *st);
 /* "disk.bus=ahci,nvme": every value is tried on the configuration at once. */
 int study_vary(struct study *st, const char *assignment, struct error *err);
+/* Every cell with tracing and without. -1 when trace.enabled is varied already. */
+int study_self_check(struct study *st, struct error *err);
 size_t study_cells(const struct study *st);
 /* A cell's configuration, and its text "disk.bus=ahci workload.iodepth=8" ("" if nothing varies), cap >= STUDY_CELL_TEXT. -1 when the
  * combination is impossible. */

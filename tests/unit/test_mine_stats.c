@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "mine/special.h"
+#include "common/special.h"
 #include "mine/stats.h"
 #include "tests/fixtures/mine_world.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "mine/special.h"
+#include "common/special.h"
 
 #include <math.h>
 

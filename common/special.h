@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The two special functions that intervals need, to about ten digits. */
-#ifndef BIFOCAL_MINE_SPECIAL_H
-#define BIFOCAL_MINE_SPECIAL_H
+#ifndef BIFOCAL_COMMON_SPECIAL_H
+#define BIFOCAL_COMMON_SPECIAL_H
 
 /* Regularised incomplete beta function I_x(a, b); a, b > 0, x in [0, 1]. */
 double beta_cdf(double x, double a, double b);
