@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "host/run/intake_trace.h"
 
 enum {
 	/* Chunks that may be skipped in one step: far more than any ring drops at once, and no index that only a liar sends. */
@@ -65,6 +66,8 @@ void intake_free(struct intake *in)
 {
 	if (!in)
 		return;
+	trace_intake_free(in->now.trace);
+	trace_intake_free(in->late.trace);
 	if (in->batch)
 		store_batch_free(in->batch);
 	free(in->records);
@@ -79,8 +82,16 @@ void intake_attach(struct intake *in, struct link *link)
 
 void intake_begin(struct intake *in, uint64_t run)
 {
+	trace_intake_free(in->now.trace);
 	in->now = (struct intake_run){ .run = run };
 	in->bytes = 0;
+}
+
+void intake_device(struct intake *in, uint32_t device)
+{
+	in->now.trace_device = device;
+	if (in->now.trace)
+		trace_intake_device(in->now.trace, device);
 }
 
 struct intake_run *intake_now(struct intake *in) { return &in->now; }
@@ -154,6 +165,16 @@ static int put_counts(struct intake *in, const struct intake_run *r, struct erro
 	return r->drained ? put_attr(in->batch, r->run, "intake.drained", "1", err) : 0;
 }
 
+/* What waits in memory for a chunk to fill goes along: it is about to be acknowledged. */
+static int flush_trace(struct intake *in, const struct intake_run *r, struct error *err)
+{
+	size_t before = store_batch_size(in->batch);
+	if (r->trace && trace_intake_flush(r->trace, in->batch, err))
+		return -1;
+	in->bytes += store_batch_size(in->batch) - before;
+	return 0;
+}
+
 static int put_delivered(struct intake *in, struct error *err)
 {
 	for (int p = 0; p < LINK_PORTS; p++)
@@ -172,7 +193,8 @@ int intake_commit(struct intake *in, struct error *err)
 	bool data = in->dirty[LINK_CONTROL] || in->dirty[LINK_DATA];
 	if (!data && !store_batch_size(in->batch))
 		return 0;
-	if ((data && (put_counts(in, &in->now, &in->failure) || put_counts(in, &in->late, &in->failure) ||
+	if ((data && (flush_trace(in, &in->now, &in->failure) || flush_trace(in, &in->late, &in->failure) ||
+		      put_counts(in, &in->now, &in->failure) || put_counts(in, &in->late, &in->failure) ||
 		      put_delivered(in, &in->failure))) ||
 	    store_commit(in->batch, &in->failure)) {
 		if (err)
@@ -216,6 +238,7 @@ static bool late_open(struct intake *in, enum link_port port, uint64_t run)
 	autofree char *drained = store_attr(in->store, run, "intake.drained", NULL);
 	if (!instance || drained || strcmp(instance, instance_text(&peer, id)) != 0)
 		return false;
+	trace_intake_free(in->late.trace);
 	in->late = (struct intake_run){ .run = run };
 	in->late.io_chunks = (uint32_t)attr_u64(in, run, "intake.io_chunks");
 	in->late.sample_chunks = (uint32_t)attr_u64(in, run, "intake.sample_chunks");
@@ -353,6 +376,78 @@ static int on_series(struct intake *in, enum link_port port, struct span payload
 			  span_text(m.unit, unit, sizeof(unit)), err);
 }
 
+/* ---- the kernel's trace ---- */
+
+/* The run's trace; made at its first message, for a late run from what the collector before committed. NULL with err. */
+static struct trace_intake *get_trace(struct intake *in, struct intake_run *r, struct error *err)
+{
+	if (r->trace)
+		return r->trace;
+	r->trace = trace_intake_new(r->run, err);
+	if (r->trace && r == &in->now)
+		trace_intake_device(r->trace, r->trace_device);
+	if (r->trace && r == &in->late && trace_intake_resume(r->trace, in->store, err)) {
+		trace_intake_free(r->trace);
+		r->trace = NULL;
+	}
+	return r->trace;
+}
+
+static int on_trace_event(struct intake *in, enum link_port port, struct span payload, struct error *err)
+{
+	struct msg_trace_event m;
+	if (msg_trace_event_decode(payload, &m, err))
+		return 1;
+	struct intake_run *r = find_run(in, port, m.run);
+	if (!r || over_limit(in, r, payload.len))
+		return 0;
+	struct trace_intake *t = get_trace(in, r, err);
+	return t ? trace_intake_event(t, in->batch, &m, err) : -1;
+}
+
+static int on_trace_absent(struct intake *in, enum link_port port, struct span payload, struct error *err)
+{
+	struct msg_trace_absent m;
+	if (msg_trace_absent_decode(payload, &m, err))
+		return 1;
+	struct intake_run *r = find_run(in, port, m.run);
+	if (!r || over_limit(in, r, payload.len))
+		return 0;
+	struct trace_intake *t = get_trace(in, r, err);
+	return t ? trace_intake_absent(t, in->batch, &m, err) : -1;
+}
+
+/* Pages are not stored, sightings are: what counts against the bound is what they become. */
+static int on_trace_pages(struct intake *in, enum link_port port, struct span payload, struct error *err)
+{
+	struct msg_trace_pages m;
+	if (msg_trace_pages_decode(payload, &m, err))
+		return 1;
+	struct intake_run *r = find_run(in, port, m.run);
+	if (!r || over_limit(in, r, 0))
+		return 0;
+	struct trace_intake *t = get_trace(in, r, err);
+	size_t before = store_batch_size(in->batch);
+	if (!t || trace_intake_pages(t, in->batch, &m, &r->loss, err))
+		return -1;
+	in->bytes += store_batch_size(in->batch) - before;
+	return 0;
+}
+
+static int on_trace_end(struct intake *in, enum link_port port, struct span payload, struct error *err)
+{
+	struct msg_trace_end m;
+	if (msg_trace_end_decode(payload, &m, err))
+		return 1;
+	struct intake_run *r = find_run(in, port, m.run);
+	if (!r || over_limit(in, r, payload.len))
+		return 0;
+	struct trace_intake *t = get_trace(in, r, err);
+	return t ? trace_intake_end(t, in->batch, &m, &r->loss, err) : -1;
+}
+
+/* ---- the end of a run ---- */
+
 static uint64_t missing(uint64_t claimed, uint64_t came)
 {
 	return claimed > came ? claimed - came : 0;
@@ -370,6 +465,11 @@ static int on_drained(struct intake *in, enum link_port port, struct span payloa
 	r->loss.io_chunk_missing = missing(m.io_chunks, r->io_chunks);
 	r->loss.sample_chunk_missing = missing(m.sample_chunks, r->sample_chunks);
 	r->loss.sample_no_memory = m.samples_dropped;
+	/* A late run's pages that came before are known only to what was resumed. */
+	if (m.trace_pages && !get_trace(in, r, err))
+		return -1;
+	if (r->trace)
+		r->loss.trace_page_missing = missing(m.trace_pages, trace_intake_page_count(r->trace));
 	if (r == &in->late)
 		return put_attr(in->batch, r->run, "note.late", "the rest came when a collector came back", err);
 	return 0;
@@ -398,6 +498,14 @@ static int take(struct intake *in, enum link_port port, uint16_t type, struct sp
 		return on_samples(in, port, payload, err);
 	case MSG_SERIES:
 		return on_series(in, port, payload, err);
+	case MSG_TRACE_EVENT:
+		return on_trace_event(in, port, payload, err);
+	case MSG_TRACE_ABSENT:
+		return on_trace_absent(in, port, payload, err);
+	case MSG_TRACE_PAGES:
+		return on_trace_pages(in, port, payload, err);
+	case MSG_TRACE_END:
+		return on_trace_end(in, port, payload, err);
 	case MSG_RUN_DRAINED:
 		return on_drained(in, port, payload, err);
 	case MSG_GAP:

@@ -20,6 +20,8 @@ enum {
 	INTAKE_BATCH_MS = 250,
 };
 
+struct trace_intake;
+
 struct intake_run {
 	uint64_t run;              /* 0: none */
 	bool done, drained;
@@ -27,6 +29,8 @@ struct intake_run {
 	char done_text[512];
 	uint32_t io_chunks, sample_chunks;   /* next index wanted = number taken or refused so far */
 	uint64_t records, samples; /* stored */
+	struct trace_intake *trace;    /* NULL until a message of its trace has come */
+	uint32_t trace_device;     /* the disk in the guest, major << 20 | minor; 0: not known */
 	uint64_t unexpected;       /* messages that fit no run */
 	struct loss loss;
 };
@@ -39,6 +43,9 @@ void intake_free(struct intake *in);            /* uncommitted data is dropped: 
 void intake_attach(struct intake *in, struct link *link);
 /* Data of `run` belong to the session in progress. */
 void intake_begin(struct intake *in, uint64_t run);
+
+/* The run's disk, as RUN_READY names it: block events of others are dropped. */
+void intake_device(struct intake *in, uint32_t device);
 
 /* True: the message was one of a run's data (or a gap) and is dealt with. False: somebody else's; acknowledge it with intake_pass(). */
 bool intake_message(struct intake *in, enum link_port port, uint16_t type, struct span payload, uint64_t seq);

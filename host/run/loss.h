@@ -19,6 +19,9 @@
 	LOSS(sample_no_memory, "probe samples that found no memory in the guest") \
 	LOSS(sample_chunk_bad, "chunks of probe samples refused") \
 	LOSS(sample_chunk_missing, "chunks of probe samples that did not arrive") \
+	LOSS(trace_overrun, "kernel events that the guest's trace buffers had no room for") \
+	LOSS(trace_page_bad, "pages of the guest's trace that were refused, or held what does not decode") \
+	LOSS(trace_page_missing, "pages of the guest's trace that were sent and that did not arrive") \
 	LOSS(host_sample, "host probe samples that found no memory") \
 	LOSS(gap_frame, "frames that the agent's ring had to drop") \
 	LOSS(message_bad, "messages from the guest that could not be decoded") \

@@ -173,6 +173,7 @@ static int prepare(struct run *r, struct error *err)
 	const struct session_prepare p = {
 		.workload = workload_print(&q->config->workload, workload, sizeof(workload)),
 		.disk = q->disk, .destructive = q->destructive, .seed = q->seed, .tsc_hz = r->guest_hz,
+		.trace = config_bool(q->config, CFG_TRACE_GUEST), .trace_memory = config_uint(q->config, CFG_TRACE_MEMORY),
 	};
 	progress_show(&r->runner->progress, "prepare", -1);
 	return session_prepare(r->session, &p, &r->ready, err);

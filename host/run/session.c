@@ -71,6 +71,10 @@ static void on_ready(struct session *s, const struct msg_run_ready *m)
 	COPY(s->ready_report.disk, m->disk);
 	s->ready_report.capacity = m->capacity;
 	s->ready_report.memory = m->memory;
+	s->ready_report.device = m->device;
+	s->ready_report.trace_bytes = m->trace_bytes;
+	s->ready_report.trace_live = m->trace_live != 0;
+	intake_device(s->intake, m->device);
 	s->ready = true;
 }
 
@@ -449,13 +453,14 @@ int session_prepare(struct session *s, const struct session_prepare *p, struct s
 	const struct msg_run_prepare m = {
 		.run = intake_now(s->intake)->run, .workload = span_of(p->workload), .disk = span_of(p->disk),
 		.destructive = p->destructive, .seed = p->seed, .tsc_hz = p->tsc_hz,
+		.trace = p->trace, .trace_memory = p->trace_memory,
 	};
 	if (channel_send_run_prepare(link_commands(s->link), &m, CHANNEL_DROP_OLDEST, err) < 0)
 		return -1;
 	if (session_wait(s, &s->ready, SESSION_PREPARE_MS, "the guest to get ready for the run", err))
 		return -1;
 	*ready = s->ready_report;
-	return 0;
+	return p->trace ? 0 : put_attr(intake_batch(s->intake), m.run, "vantage.guest", "absent: trace.guest is off", err);
 }
 
 /* Ends the window early; err says why, and stays so. */

@@ -115,9 +115,21 @@ unsigned session_quarantined(const struct session *s)
 	return n;
 }
 
+/* What the guest said of its trace when it got ready. */
+static int put_trace(const struct session_ready *ready, struct store_batch *b, uint64_t run, struct error *err)
+{
+	if (ready->device && put_attr_u64(b, run, "trace.guest.device", ready->device, err))
+		return -1;
+	if (ready->trace_bytes && put_attr_u64(b, run, "trace.guest.bytes", ready->trace_bytes, err))
+		return -1;
+	return ready->trace_live ? put_attr(b, run, "trace.live", "1", err) : 0;
+}
+
 int session_store(struct session *s, uint64_t run, struct error *err)
 {
 	struct store_batch *b = intake_batch(s->intake);
+	if (put_trace(&s->ready_report, b, run, err))
+		return -1;
 	if (put_disks(b, run, &s->guest, s->ready_report.disk, err))
 		return -1;
 	if (put_clock(s, b, run, err) || put_answers(s, b, run, err))
