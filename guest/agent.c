@@ -297,13 +297,14 @@ int agent_init(struct agent *a, const struct agent_options *o, struct error *err
 {
 	memset(a, 0, sizeof(*a));
 	a->options = o;
-	a->uevents = a->complain = a->rescan = -1;
+	a->uevents = a->complain = a->rescan = a->drain_timer = -1;
 	greet_init(&a->greet, o->root);
 	a->loop = loop_new(err);
 	if (!a->loop || run_init(&a->run, o->root, err))
 		return -1;
 	probes_init(&a->probes, a->loop, o->root);
-	drain_init(&a->drain, &a->run, &a->probes);
+	trace_init(&a->trace, o->root);
+	drain_init(&a->drain, &a->run, &a->probes, &a->trace);
 	a->disks_settled = !o->init;
 	log_sink(on_log, a, 0);
 	if (loop_fd(a->loop, a->run.event_fd, POLLIN, on_run_event, a, err) || (o->init && boot(a, err)))
@@ -325,6 +326,7 @@ void agent_fini(struct agent *a)
 	if (a->loader)
 		module_loader_join(a->loader, &ignored);
 	run_fini(&a->run);
+	trace_fini(&a->trace);
 	drain_fini(&a->drain);
 	if (a->loop)
 		probes_fini(&a->probes);

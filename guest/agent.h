@@ -15,6 +15,7 @@
 #include "guest/port.h"
 #include "guest/probes.h"
 #include "guest/run.h"
+#include "guest/trace.h"
 
 struct agent_options {
 	const char *port[PORT_COUNT];   /* path or "fd:N"; both NULL: virtio ports are searched for */
@@ -29,6 +30,7 @@ struct agent {
 	struct greet greet;
 	struct run run;
 	struct probes probes;
+	struct trace trace;
 	struct drain drain;
 
 	bool scanning;                  /* virtio ports are searched for, now and whenever one changes */
@@ -40,6 +42,8 @@ struct agent {
 	struct channel *owes_disks;     /* a greeting whose disks are still being found */
 	bool disks_settled;
 	struct module_loader *loader;   /* disks' modules on their way; NULL none */
+	int drain_timer;                /* looks at the trace buffers in a window that they are too small for; -1 none */
+	bool draining;                  /* they are drained while it is open */
 	bool start_due;                 /* RUN_START was acknowledged, the window opens next */
 	bool poweroff;
 };

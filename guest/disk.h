@@ -30,6 +30,8 @@ int disk_find(const char *root, const char *serial_or_name, struct disk *out, st
 
 struct target {
 	char name[DISK_TEXT_MAX];
+	char driver[DISK_TEXT_MAX];
+	uint32_t device;                    /* major << 20 | minor, as the kernel's events give it; 0 where /sys does not say */
 	int fd;
 	uint64_t size;                      /* bytes to work on */
 };

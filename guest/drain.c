@@ -5,16 +5,12 @@
 
 #include "common/log.h"
 
-enum {
-	/* Left free in the ring for answers, which share it when there is but one port. */
-	RING_RESERVE = 256 << 10,
-};
-
-void drain_init(struct drain *d, struct run *run, struct probes *probes)
+void drain_init(struct drain *d, struct run *run, struct probes *probes, struct trace *trace)
 {
 	memset(d, 0, sizeof(*d));
 	d->run = run;
 	d->probes = probes;
+	d->trace = trace;
 	wbuf_heap(&d->packed, IOREC_CHUNK_BYTES);
 }
 
@@ -34,7 +30,7 @@ void drain_begin(struct drain *d)
 
 static bool has_room(const struct channel *ch, size_t bytes)
 {
-	return channel_room(ch) > bytes + RING_RESERVE;
+	return channel_room(ch) > bytes + DRAIN_RESERVE;
 }
 
 /* 0: queued. 1: no room, later. A message that cannot be encoded is a defect of ours; it is named and left out. */
@@ -151,6 +147,7 @@ static int send_end(struct drain *d)
 		.io_chunks = d->io_chunks,
 		.sample_chunks = d->sample_chunks,
 		.samples_dropped = d->probes->dropped,
+		.trace_pages = d->trace->pages_sent,
 	};
 
 	return outcome(channel_send_run_drained(d->data, &m, CHANNEL_WAIT, &err), &err);
@@ -168,6 +165,8 @@ static int do_stage(struct drain *d)
 	case DRAIN_SERIES: return send_series(d);
 	case DRAIN_RECORDS: return send_records(d);
 	case DRAIN_SAMPLES: return send_samples(d);
+	case DRAIN_EVENTS: return !trace_send_events(d->trace, d->data, d->run->id);
+	case DRAIN_PAGES: return !trace_send_rest(d->trace, d->data, d->run->id);
 	case DRAIN_END: return send_end(d);
 	}
 	return 1;

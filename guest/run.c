@@ -292,6 +292,11 @@ static void window_over(struct run *r)
 		r->state = RUN_VERIFYING;
 }
 
+bool run_jobs_ended(const struct run *r)
+{
+	return r->state == RUN_WINDOW && atomic_load(&r->running) == 0;
+}
+
 void run_step(struct run *r)
 {
 	eventfd_t n;

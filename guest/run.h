@@ -80,6 +80,8 @@ void run_start(struct run *r);
 void run_abort(struct run *r);
 /* event_fd is readable: goes on to VERIFYING or OVER. */
 void run_step(struct run *r);
+/* The jobs of the window have ended; run_step() follows. Nothing is read back yet. */
+bool run_jobs_ended(const struct run *r);
 /* OVER → IDLE: threads, slots and disk are gone, the record memory stays for the next run. */
 void run_release(struct run *r);
 

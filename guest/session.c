@@ -9,6 +9,9 @@
 #include "guest/agent.h"
 #include "guest/ptp.h"
 
+/* A disk of a million I/Os a second fills 30 MiB of buffer in this time. */
+#define TRACE_LOOK_NS 100000000ULL
+
 static void complain(struct channel *ch, uint64_t run, const struct error *what)
 {
 	struct error err = { 0 };
@@ -141,16 +144,22 @@ static void on_run_prepare(struct agent *a, struct channel *ch, const struct msg
 
 	if (refuse_busy(a, ch, m->run, "run_prepare"))
 		return;
+	trace_release(&a->trace);
 	if (read_request(a, m, disk, sizeof(disk), &q, &err) || run_prepare(&a->run, &q, &err)) {
 		complain(ch, m->run, &err);
 		return;
 	}
+	if (m->trace == 1)
+		trace_prepare(&a->trace, &(struct trace_request){ .driver = a->run.target.driver, .w = &a->run.w, .size = a->run.target.size, .memory = m->trace_memory });
 	a->asked_by = ch;
 	struct msg_run_ready ready = {
 		.run = m->run,
 		.disk = span_of(a->run.target.name),
 		.capacity = a->run.capacity,
 		.memory = a->run.memory.bytes,
+		.device = a->run.target.device,
+		.trace_bytes = a->trace.bytes_per_cpu,
+		.trace_live = a->trace.live,
 	};
 	if (channel_send_run_ready(ch, &ready, CHANNEL_DROP_OLDEST, &err) < 0)
 		log_error("run %" PRIu64 ": %s", m->run, err.text);
@@ -224,17 +233,62 @@ void session_message(struct agent *a, struct channel *ch, uint16_t type, struct 
 		channel_ack(ch, seq);
 }
 
+/* ---- trace buffers that are too small for the window ---- */
+
+static void drain_trace(struct agent *a)
+{
+	struct channel *ch = agent_data_channel(a);
+
+	if (ch)
+		trace_send_live(&a->trace, ch, a->run.id);
+}
+
+/* The ports stay quiet as long as the buffers hold what comes; once they do not, they are not quiet until the window's end. */
+static void look_at_trace(void *agent)
+{
+	struct agent *a = agent;
+
+	if (!a->draining && trace_is_filling(&a->trace)) {
+		a->draining = true;
+		agent_quiet(a, false);
+		log_info("run %" PRIu64 ": the trace buffers are too small for the window and are drained while it is open", a->run.id);
+	}
+	if (!a->draining)
+		return;
+	drain_trace(a);
+	for (int role = 0; role < PORT_COUNT; role++)
+		port_flush(&a->port[role]);
+}
+
+static void watch_trace(struct agent *a)
+{
+	struct error err = { 0 };
+
+	if (!a->trace.live)
+		return;
+	a->drain_timer = loop_timer(a->loop, TRACE_LOOK_NS, TRACE_LOOK_NS, look_at_trace, a, &err);
+	if (a->drain_timer < 0)
+		log_error("trace: %s", err.text);
+}
+
+/* ---- the window ---- */
+
 static void open_window(struct agent *a)
 {
 	a->start_due = false;
 	agent_quiet(a, true);
 	probes_start(&a->probes);
+	watch_trace(a);
+	trace_start(&a->trace);
 	run_start(&a->run);
 }
 
 static void close_window(struct agent *a)
 {
 	probes_stop(&a->probes);
+	loop_timer_remove(a->loop, a->drain_timer);
+	a->drain_timer = -1;
+	a->draining = false;
 	agent_quiet(a, false);
 }
 
@@ -243,6 +297,9 @@ static void step_run(struct agent *a)
 {
 	enum run_state before = a->run.state;
 
+	/* What is read back is no part of the window. */
+	if (run_jobs_ended(&a->run))
+		trace_stop(&a->trace);
 	run_step(&a->run);
 	if (before == RUN_WINDOW && a->run.state != RUN_WINDOW)
 		close_window(a);
@@ -256,6 +313,10 @@ void session_step(struct agent *a)
 		open_window(a);
 	if (a->run.state == RUN_WINDOW || a->run.state == RUN_VERIFYING)
 		step_run(a);
-	if (a->run.state == RUN_OVER && drain_step(&a->drain, a->asked_by, agent_data_channel(a)))
+	if (a->draining)
+		drain_trace(a);
+	if (a->run.state == RUN_OVER && drain_step(&a->drain, a->asked_by, agent_data_channel(a))) {
 		run_release(&a->run);
+		trace_release(&a->trace);
+	}
 }

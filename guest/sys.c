@@ -2,6 +2,7 @@
 #include "guest/sys.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,6 +80,25 @@ uint64_t sys_read_u64(uint64_t otherwise, const char *root, const char *fmt, ...
 		return otherwise;
 	uint64_t v = strtoull(text, &end, 10);
 	return end == text ? otherwise : v;
+}
+
+/* Not truncated: a tracefs file of definitions would forget those it has. Appended: a made-up one gathers what was written. */
+int sys_write(const char *root, const char *text, const char *fmt, ...)
+{
+	char path[SYS_PATH_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int bad = path_v(path, root, fmt, ap);
+	va_end(ap);
+	errno = ENAMETOOLONG;
+	autoclose int fd = bad ? -1 : open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ssize_t n = write(fd, text, strlen(text));
+	if (n >= 0)
+		errno = EIO;
+	return n == (ssize_t)strlen(text) ? 0 : -1;
 }
 
 int sys_link_name(char *dst, size_t cap, const char *path)

@@ -19,6 +19,8 @@ int sys_path(char *dst, const char *root, const char *fmt, ...) __attribute__((f
 ssize_t sys_read(char *dst, size_t cap, const char *root, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* The decimal number a file begins with, or `otherwise`. */
 uint64_t sys_read_u64(uint64_t otherwise, const char *root, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* One write(2) of `text` to a file that is there. -1 with errno. */
+int sys_write(const char *root, const char *text, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The last component of a symbolic link's target. -1, and an empty `dst`, when there is none. */
 int sys_link_name(char *dst, size_t cap, const char *path);
 /* Bytes that the kernel would give to a new program without swapping (MemAvailable). */

@@ -47,6 +47,16 @@ static int choose_region(struct target *t, const struct disk *d, const struct wo
 	return 0;
 }
 
+/* "254:16" */
+static uint32_t device_number(const char *root, const char *name)
+{
+	char text[32];
+	unsigned major, minor;
+
+	sys_read(text, sizeof(text), root, "/sys/block/%s/dev", name);
+	return sscanf(text, "%u:%u", &major, &minor) == 2 && major < 1 << 12 && minor < 1 << 20 ? major << 20 | minor : 0;
+}
+
 static int open_disk(const char *path, const struct workload *w)
 {
 	int flags = O_CLOEXEC | (workload_writes(w) ? O_RDWR : O_RDONLY) | (w->direct ? O_DIRECT : 0);
@@ -64,6 +74,8 @@ int target_open(struct target *t, const char *root, const char *wanted, const st
 	if (disk_find(root, wanted, &d, err) || check_permission(&d, w, destructive, err))
 		return -1;
 	snprintf(t->name, sizeof(t->name), "%s", d.name);
+	snprintf(t->driver, sizeof(t->driver), "%s", d.driver);
+	t->device = device_number(root, d.name);
 	if (sys_path(path, root, "/dev/%s", d.name))
 		return error_set(err, ERR_FAILED, "disk %s: path too long", d.name);
 	t->fd = open_disk(path, w);

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* How much one CPU's buffer may have to hold. */
+#include "guest/recmem.h"
+#include "guest/trace.h"
+
+/* A traced request costs its CPU more than this in system call, block layer, driver and interrupt: 200,000 a second are
+ * not reached by one CPU. A closed loop's rate is not known before, and this is what bounds it. */
+#define CPU_IOPS_MAX 200e3
+
+enum {
+	/* bio_queue 56, rq_issue 68, kick 32, irq 32, rq_complete 60 bytes and their share of the page's header; the interrupt may
+	 * be asked for more than once a request. */
+	REQUEST_BYTES = 320,
+	/* A disk that takes no more at once gets a larger I/O in pieces: virtio-blk in QEMU takes 126 segments of 4 KiB. */
+	PIECE = 256 << 10,
+	/* Less is two pages, and the kernel's least. */
+	NEED_MIN = 64 << 10,
+};
+
+uint64_t trace_need(const struct workload *w, uint64_t size)
+{
+	double n = (double)recmem_need(w, size), bytes = REQUEST_BYTES * (double)(1 + w->bs / PIECE);
+
+	/* Interrupts of all jobs may come to one CPU: no job's share is taken for a CPU's. */
+	if (w->runtime) {
+		double most = CPU_IOPS_MAX * (double)(w->runtime + w->ramp_time) * 1e-9 + (double)w->iodepth * (double)w->numjobs;
+		n = n < most ? n : most;
+	}
+	double need = n * bytes;
+	return need < NEED_MIN ? NEED_MIN : need < 1e15 ? (uint64_t)need : (uint64_t)1e15;
+}
