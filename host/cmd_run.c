@@ -13,7 +13,7 @@
 #include "host/run/study.h"
 
 struct run_args {
-	struct args_list probes, vm, workload, vary;
+	struct args_list probes, vm, workload, vary, events;
 	uint64_t repeat, seed;
 	bool dry_run, json, destructive, verbose, self_check;
 	const char *db, *disk, *socket, *data, *timeout;
@@ -81,6 +81,11 @@ static int each(struct study *st, const struct args_list *list, int (*fn)(struct
 	return 0;
 }
 
+static int add_event(struct study *st, const char *argument, struct error *err)
+{
+	return run_events_add(&st->events, argument, err);
+}
+
 static int add_probe(struct study *st, const char *argument, struct error *err)
 {
 	return plugins_add(&st->plugins, argument, err);
@@ -117,7 +122,7 @@ static int build_study(struct study *st, const struct run_args *a, struct error 
 	if (a->disk)
 		st->disk = a->disk;
 	if (each(st, &a->vm, set_vm, err) || each(st, &a->workload, set_workload, err) || each(st, &a->vary, study_vary, err) ||
-	    each(st, &a->probes, add_probe, err))
+	    each(st, &a->probes, add_probe, err) || each(st, &a->events, add_event, err))
 		return -1;
 	bool nothing = !a->vm.n && !a->workload.n && !a->vary.n && !a->socket;
 	if (nothing && default_study(st, err))
@@ -177,6 +182,7 @@ int cmd_run(int argc, char **argv, struct error *err)
 		{ "vm", 'm', ARG_LIST, "KEY=VALUE", "set one key of the VM's configuration", &a.vm },
 		{ "workload", 'w', ARG_LIST, "KEY=VALUE", "set one key of the workload, in fio's words", &a.workload },
 		{ "vary", 'v', ARG_LIST, "KEY=V1,V2,…", "run every value; given again, every combination", &a.vary },
+		{ "event", 'e', ARG_LIST, "AT:DO", "inside the window: stop, cont, savevm or loadvm the VM, AT after its opening", &a.events },
 		{ "repeat", 'n', ARG_UINT, "N", "run every cell so often, interleaved (1)", &a.repeat },
 		{ "seed", 's', ARG_UINT, "N", "seed of the order and of the workload's random numbers (1)", &a.seed },
 		{ "disk", 'd', ARG_TEXT, "NAME", "serial or kernel name of the guest's disk (bifocal-scratch)", &a.disk },

@@ -115,7 +115,7 @@ static int execute_one(struct study *st, struct runner *runner, const struct stu
 		return -1;
 	const struct run_request req = {
 		.config = &config, .cell = cell, .repeat = r->repeat, .place = place, .seed = study_run_seed(st, r),
-		.disk = st->disk, .destructive = st->destructive, .control = st->control, .data = st->data, .greet_ns = st->greet_ns,
+		.disk = st->disk, .events = &st->events, .destructive = st->destructive, .control = st->control, .data = st->data, .greet_ns = st->greet_ns,
 	};
 	shorten(cell, brief, sizeof(brief));
 	progress_run(&runner->progress, place + 1, brief);

@@ -29,6 +29,7 @@
 	LOSS(probe, "probe halves that were quarantined") \
 	LOSS(clock, "clock sides that are missing: no exchange before, or none after the window") \
 	LOSS(window, "windows that ended early") \
+	LOSS(event, "life-cycle events that were asked for and did not come to pass") \
 	LOSS(guest, "guests that vanished before all was drained")
 
 struct loss {

@@ -31,6 +31,7 @@ struct run {
 	struct vm *vm;
 	struct session *session;
 	struct host_probes *probes;
+	struct event_player *player;   /* NULL: no events were asked for */
 	struct accel_choice accel;
 	struct tsc_anchor first;
 	struct session_ready ready;
@@ -72,9 +73,11 @@ static int boot(struct run *r, struct error *err)
 
 static void tear_down(struct run *r)
 {
+	event_player_free(r->player);
 	host_probes_free(r->probes);
 	session_free(r->session);
 	vm_free(r->vm);
+	r->player = NULL;
 	r->probes = NULL;
 	r->session = NULL;
 	r->vm = NULL;
@@ -141,6 +144,9 @@ static uint64_t measure_hz(const struct run *r, double *error_hz)
  * own measure is much coarser, and is asked only where there is no such proof: its TSC may be scaled, or count instructions. */
 static uint64_t choose_guest_hz(const struct run *r, uint64_t host)
 {
+	struct tsc_scale scale = session_scale(r->session);
+	if (scale.ratio)
+		return tsc_scale_up(scale, host);
 	uint64_t guest = session_guest(r->session)->tsc_hz;
 	uint64_t apart = host > guest ? host - guest : guest - host;
 	if (!guest || clock_track_epochs(session_clock_track(r->session)) == 1 || apart <= host / 500)
@@ -222,9 +228,15 @@ static int window(struct run *r, struct error *err)
 	if (store_session(r, err) || put_attr_u64(intake_batch(in), r->number, "window.start", host_tsc_now().cycles, err) ||
 	    intake_commit(in, err))
 		return -1;
+	if (r->req->events && r->req->events->n && !(r->player = event_player_new(r->req->events, r->vm, r->session, err)))
+		return -1;
 	r->started = true;
 	host_probes_start(r->probes, session_loop(r->session));
+	if (r->player)
+		event_player_start(r->player);
 	int end = session_window(r->session, open_ended ? 0 : planned_ns(w) + window_grace_ns, window_tick, r, err);
+	if (r->player)
+		event_player_stop(r->player);
 	host_probes_stop(r->probes, session_loop(r->session));
 	return end;
 }
@@ -266,10 +278,17 @@ static int measure(struct run *r, struct error *err)
 
 /* ---- the end ---- */
 
+static int store_events(struct run *r, struct error *err)
+{
+	int failed = r->player ? event_player_store(r->player, intake_batch(session_intake(r->session)), r->number, err) : 0;
+	r->loss.event = failed > 0 ? (uint64_t)failed : 0;
+	return failed < 0 ? -1 : 0;
+}
+
 static int store_all(struct run *r, struct error *err)
 {
 	struct intake *in = session_intake(r->session);
-	if (store_session(r, err))
+	if (store_session(r, err) || store_events(r, err))
 		return -1;
 	if (r->probes && host_probes_store(r->probes, intake_batch(in), r->number, &intake_now(in)->loss, err))
 		return -1;
@@ -287,6 +306,7 @@ static void account(struct run *r)
 	now->loss.guest = session_lost(r->session);
 	now->loss.window |= r->started && !now->done;
 	now->loss.clock += r->loss.clock;
+	now->loss.event = r->loss.event;
 	now->loss.probe += session_quarantined(r->session);
 	r->loss = now->loss;
 }

@@ -20,6 +20,12 @@
  *   window.{issued,recorded,errors,verified,verify_bad,code,text}
  *   intake.{records,io_chunks,sample_chunks,drained}
  *   clock.{rounds,breaks,lost_pongs,refused_pongs}   port.{control,data}.*
+ *   clock.jumps                            epochs that an empty intersection opened, without a word from QEMU
+ *   clock.absent.TIER clock.missed.TIER    why a tier is not available; readings that came to nothing
+ *   clock.ratio clock.frac                 the guest's TSC scaling, where KVM tells it
+ *   clock.{guest,host}_unstable            1: that kernel does not trust its TSC (it is no clock source there)
+ *   clock.vcpu.N                           thread that runs the guest's CPU N
+ *   event.N.{at,do,began_ns,ended_ns,error}   --event: as asked; ns after the window's opening; why it failed
  *   lost.*                                 loss.h; and lost.collector from the store
  *   error.code error.text                  why it failed or ended early
  */
@@ -27,6 +33,7 @@
 #define BIFOCAL_HOST_RUN_RUN_H
 
 #include "host/config.h"
+#include "host/run/events.h"
 #include "host/run/probes.h"
 #include "host/run/progress.h"
 #include "store/store.h"
@@ -48,6 +55,7 @@ struct run_request {
 	unsigned repeat, place;
 	uint64_t seed;
 	const char *disk;              /* serial or kernel name */
+	const struct run_events *events;   /* NULL: none */
 	bool destructive;
 	const char *control, *data;    /* sockets of somebody else's guest; NULL: boot one */
 	uint64_t greet_ns;             /* of somebody else's guest */

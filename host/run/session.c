@@ -113,6 +113,7 @@ static int dispatch(struct session *s, uint16_t type, struct span payload, struc
 	CASE(DISK, disk, on_disk(s, &m))
 	CASE(HELLO_END, hello_end, s->hello_end = true)
 	CASE(CLOCK_PONG, clock_pong, session_on_pong(s, &m, at))
+	CASE(CLOCK_PAIRED, clock_paired, session_on_paired(s, &m))
 	CASE(PROBE_STATE, probe_state, on_probe_state(s, &m))
 	CASE(RUN_READY, run_ready, on_ready(s, &m))
 	CASE(ERROR, error, on_error(s, &m))
@@ -224,21 +225,6 @@ static void explain_loss(struct session *s)
 	}
 }
 
-/* What stops a guest's time, or moves it to another machine, breaks what is known of its clock. */
-static void heed_events(struct session *s)
-{
-	static const char *const breaks[] = { "STOP", "RESUME", "SUSPEND", "WAKEUP", "RESET", "MIGRATION", NULL };
-	char name[VM_EVENT_MAX];
-	while (s->vm && vm_event(s->vm, name)) {
-		for (const char *const *b = breaks; *b; b++) {
-			if (strcmp(*b, name) != 0)
-				continue;
-			clock_track_break(s->clock);
-			s->clock_breaks++;
-		}
-	}
-}
-
 int session_turn(struct session *s, struct error *err)
 {
 	if (loop_once(s->loop, SESSION_SLICE_MS * 1000000ull, err))
@@ -250,7 +236,7 @@ int session_turn(struct session *s, struct error *err)
 		*err = *intake_failure(s->intake);
 		return -1;
 	}
-	heed_events(s);
+	session_heed_events(s);
 	explain_loss(s);
 	if (s->lost.code) {
 		*err = s->lost;
@@ -289,6 +275,7 @@ struct session *session_new(struct store *store, struct vm *vm, const char *cont
 	}
 	s->store = store;
 	s->vm = vm;
+	s->burst_timer = -1;
 	if (getrandom(&self, sizeof(self), 0) != sizeof(self)) {
 		error_sys(err, errno, "getrandom");
 		goto fail;
@@ -310,6 +297,7 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
+	session_close_methods(s);
 	link_free(s->link);
 	intake_free(s->intake);
 	if (s->clock)
@@ -477,7 +465,7 @@ static int abort_window(struct session *s, struct error *err)
 	return error_set(err, err->code, "%s; no records came: %s", err->text, more.text);
 }
 
-int session_window(struct session *s, uint64_t limit_ns, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err)
+static int run_window(struct session *s, uint64_t limit_ns, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err)
 {
 	const struct msg_run_start m = { .run = intake_now(s->intake)->run };
 	if (channel_send_run_start(link_commands(s->link), &m, CHANNEL_DROP_OLDEST, err) < 0)
@@ -495,6 +483,14 @@ int session_window(struct session *s, uint64_t limit_ns, void (*tick)(void *ctx,
 		}
 	}
 	return 0;
+}
+
+int session_window(struct session *s, uint64_t limit_ns, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err)
+{
+	s->in_window = true;
+	int r = run_window(s, limit_ns, tick, ctx, err);
+	s->in_window = false;
+	return r;
 }
 
 int session_drain(struct session *s, void (*tick)(void *ctx, uint64_t ns), void *ctx, struct error *err)

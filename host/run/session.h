@@ -12,6 +12,7 @@
 #include "host/link.h"
 #include "host/run/intake.h"
 #include "host/run/probes.h"
+#include "host/vm/vm.h"
 
 enum { GUEST_DISKS_MAX = 64, GUEST_TEXT_MAX = 256 };
 
@@ -50,6 +51,12 @@ void session_begin(struct session *s, uint64_t run);
 enum { CLOCK_ROUNDS_MIN = 64, CLOCK_ROUNDS_MAX = 512 };
 int session_clock(struct session *s, struct error *err);
 const struct clock_track *session_clock_track(const struct session *s);
+/* The guest's TSC against the host's, as KVM tells it; not scaled where it does not tell. */
+struct tsc_scale session_scale(const struct session *s);
+/* A command that stops the guest or takes it back goes to QEMU next: the epoch ends here. `what` is an enum vm_mark. */
+void session_break(struct session *s, int what);
+/* Calls `fn` for every event of QEMU's, after the session has heeded it. NULL: nobody. */
+void session_on_event(struct session *s, void (*fn)(void *ctx, const struct vm_event *e), void *ctx);
 int session_probes(struct session *s, const struct plugins *set, struct error *err);
 
 struct session_prepare {

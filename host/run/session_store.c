@@ -45,25 +45,6 @@ int session_store_guest(struct session *s, uint64_t run, struct error *err)
 	return put_attr_u64(b, run, "prov.guest.uptime_ns", g->uptime_ns, err);
 }
 
-static int put_clock(struct session *s, struct store_batch *b, uint64_t run, struct error *err)
-{
-	if (s->samples && put_clock_chunk(b, run, 0, s->sample, s->samples, err))
-		return -1;
-	for (size_t i = 0; i < clock_track_epochs(s->clock); i++) {
-		const struct clock_epoch *e = clock_track_epoch(s->clock, i);
-		const struct store_epoch out = {
-			.epoch = (uint32_t)i, .tier = (uint8_t)e->tier, .first_host = e->first.cycles, .last_host = e->last.cycles,
-			.lo = e->offset.lo, .hi = e->offset.hi, .samples = e->samples,
-		};
-		if (put_epoch(b, run, &out, err))
-			return -1;
-	}
-	if (put_attr_u64(b, run, "clock.rounds", s->clock_rounds, err) || put_attr_u64(b, run, "clock.breaks", s->clock_breaks, err) ||
-	    put_attr_u64(b, run, "clock.lost_pongs", s->lost_pongs, err))
-		return -1;
-	return put_attr_u64(b, run, "clock.refused_pongs", s->refused_pongs, err);
-}
-
 static int put_port(struct store_batch *b, uint64_t run, const char *port, const struct channel_stats *st, struct error *err)
 {
 	const struct { const char *key; uint64_t v; } rows[] = {
@@ -132,7 +113,7 @@ int session_store(struct session *s, uint64_t run, struct error *err)
 		return -1;
 	if (put_disks(b, run, &s->guest, s->ready_report.disk, err))
 		return -1;
-	if (put_clock(s, b, run, err) || put_answers(s, b, run, err))
+	if (session_put_clock(s, b, run, err) || put_answers(s, b, run, err))
 		return -1;
 	for (int p = 0; p < LINK_PORTS; p++) {
 		const struct channel_stats *st = link_stats(s->link, (enum link_port)p);

@@ -105,7 +105,7 @@ int study_cell(const struct study *st, size_t cell, struct config *out, char *te
 			used += (size_t)snprintf(text + used, cap - used, "%s%s=%s", used ? " " : "", st->vary[i].key,
 						 config_get(out, st->vary[i].key, buf, sizeof(buf)));
 	}
-	if (config_check(out, err) || workload_check(&out->workload, err))
+	if (config_check(out, err) || workload_check(&out->workload, err) || run_events_check(&st->events, out, err))
 		return *text ? error_prefix(err, "%s", text) : -1;
 	return 0;
 }

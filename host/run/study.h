@@ -24,6 +24,7 @@ struct study {
 	unsigned repeats;
 	uint64_t seed;
 	struct plugins plugins;
+	struct run_events events;
 	const char *disk;
 	bool destructive;
 	const char *control, *data;    /* as in struct run_request */

@@ -254,13 +254,36 @@ int vm_qmp(struct vm *v, const char *command, const char *args_json, char **out,
 	return rc;
 }
 
-int vm_event(struct vm *v, char name[VM_EVENT_MAX])
+static void copy_text(char *dst, size_t cap, const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	snprintf(dst, cap, "%s", text ? text : "");
+}
+
+int vm_event_take(struct vm *v, struct vm_event *out)
 {
 	qmp_gather(v->qmp);
 	json_t *event = qmp_event(v->qmp);
-	const char *text = json_string_value(json_object_get(event, "event"));
+	const json_t *data = json_object_get(event, "data"), *stamp = json_object_get(event, "timestamp");
+	json_int_t s = json_integer_value(json_object_get(stamp, "seconds")), us = json_integer_value(json_object_get(stamp, "microseconds"));
 
-	snprintf(name, VM_EVENT_MAX, "%s", text ? text : "");
+	*out = (struct vm_event){ 0 };
+	copy_text(out->name, sizeof(out->name), event, "event");
+	copy_text(out->id, sizeof(out->id), data, "id");
+	copy_text(out->status, sizeof(out->status), data, "status");
+	/* QEMU says -1 when its own clock fails. */
+	if (s > 0 && s < INT64_MAX / 1000000000 - 1 && us >= 0 && us < 1000000)
+		out->realtime_ns = (int64_t)s * 1000000000 + (int64_t)us * 1000;
 	json_decref(event);
 	return event ? 1 : 0;
+}
+
+int vm_event(struct vm *v, char name[VM_EVENT_MAX])
+{
+	struct vm_event e;
+	int r = vm_event_take(v, &e);
+
+	memcpy(name, e.name, VM_EVENT_MAX);
+	return r;
 }

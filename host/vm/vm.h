@@ -69,8 +69,15 @@ size_t vm_threads(struct vm *v, struct probe_thread *out, size_t cap);
 char *vm_console_tail(const struct vm *v, int lines, char *dst, size_t cap);
 /* One QMP command with optional JSON arguments text; result JSON text malloc'd (caller frees) if out is not NULL. Waits at most 5 s. */
 int vm_qmp(struct vm *v, const char *command, const char *args_json, char **out, struct error *err);
-/* Takes the name of the oldest QMP event not yet taken: "STOP", "RESUME", "MIGRATION", "SHUTDOWN" …: what breaks a clock's epoch. Never waits; 0 when there is none. */
+/* Takes the oldest QMP event not yet taken: "STOP", "RESUME", "MIGRATION", "SHUTDOWN" …: what breaks a clock's epoch. Never waits; 0 when there is none. */
 enum { VM_EVENT_MAX = 48 };
+struct vm_event {
+	char name[VM_EVENT_MAX];
+	int64_t realtime_ns;           /* QEMU's CLOCK_REALTIME, in whole µs; 0: it did not say */
+	char id[64], status[32];       /* of JOB_STATUS_CHANGE; else "" */
+};
+int vm_event_take(struct vm *v, struct vm_event *out);
+/* Its name alone. */
 int vm_event(struct vm *v, char name[VM_EVENT_MAX]);
 
 /* Removes run directories whose collector is dead. Returns how many. */
