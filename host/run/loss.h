@@ -22,6 +22,8 @@
 	LOSS(trace_overrun, "kernel events that the guest's trace buffers had no room for") \
 	LOSS(trace_page_bad, "pages of the guest's trace that were refused, or held what does not decode") \
 	LOSS(trace_page_missing, "pages of the guest's trace that were sent and that did not arrive") \
+	LOSS(trace_vmm, "events of QEMU's trace that could not be read, or were not written; counted as 1 where nobody counted") \
+	LOSS(trace_host, "events that this node's own trace buffers had no room for, or that do not decode") \
 	LOSS(host_sample, "host probe samples that found no memory") \
 	LOSS(gap_frame, "frames that the agent's ring had to drop") \
 	LOSS(message_bad, "messages from the guest that could not be decoded") \
