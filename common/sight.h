@@ -49,7 +49,8 @@ enum vm_mark { VM_MARK_STOP = 1, VM_MARK_RESUME = 2, VM_MARK_LOADVM = 3, VM_MARK
 enum vantage { VANTAGE_GUEST = 1, VANTAGE_VMM = 2, VANTAGE_HOST = 3, VANTAGE_MARK = 4 };
 
 /* What a stream's stamps are. Numbers are stored and permanent. */
-enum stream_clock { STREAM_GUEST_TSC = 1, STREAM_HOST_TSC = 2, STREAM_REALTIME = 3 /* CLOCK_REALTIME, ns */ };
+enum stream_clock { STREAM_GUEST_TSC = 1, STREAM_HOST_TSC = 2, STREAM_REALTIME = 3 /* CLOCK_REALTIME, ns, cut off to the µs */,
+		    STREAM_MONOTONIC = 4 /* CLOCK_MONOTONIC, ns */ };   /* host/trace/anchor.h: how 3 and 4 become TSC */
 
 enum sight_flags {
 	SIGHT_NO_PLACE = 1,    /* sector and length mean nothing (a flush, an event of a queue) */

@@ -66,7 +66,7 @@
 	S(99, H_TSC_WRITE, h_tsc_write, HOST, NONE, "kvm:kvm_write_tsc_offset; key = the new offset") \
 	S(100, H_WAKING, h_waking, HOST, NONE, "sched:sched_waking of one of QEMU's threads; key = the thread woken") \
 	S(101, H_SWITCH, h_switch, HOST, NONE, "sched:sched_switch to one of QEMU's threads; key = the thread that runs next") \
-	S(200, ANCHOR, anchor, MARK, NONE, "time is CLOCK_REALTIME in ns, read between host TSC key and host TSC sector") \
+	S(200, ANCHOR, anchor, MARK, NONE, "time is the stream's clock (CLOCK_REALTIME or _MONOTONIC) in ns, read between host TSC key and host TSC sector") \
 	S(201, LOST, lost, MARK, NONE, "key sightings are missing before this one, at least; 0: nobody counted") \
 	S(202, STOPPED, stopped, MARK, NONE, "the VM was stopped, or its clock broken, at about this time; key = enum vm_mark")
 

@@ -224,7 +224,7 @@ int stream_unpack(struct span packed, struct store_stream *st, struct error *err
 	st->events = get_u64(&in);
 	st->lost = get_u64(&in);
 	struct span source = get_str(&in);
-	bool known = st->vantage >= VANTAGE_GUEST && st->vantage <= VANTAGE_MARK && st->clock >= STREAM_GUEST_TSC && st->clock <= STREAM_REALTIME;
+	bool known = st->vantage >= VANTAGE_GUEST && st->vantage <= VANTAGE_MARK && st->clock >= STREAM_GUEST_TSC && st->clock <= STREAM_MONOTONIC;
 	if (!rbuf_done(&in) || !known || source.len >= sizeof(st->source))
 		return error_set(err, ERR_CORRUPT, "is not a stream");
 	span_text(source, st->source, sizeof(st->source));

@@ -190,6 +190,21 @@ static void add_channels(struct line *l)
 	add_port(l, "data", l->p->data, 2);
 }
 
+/*
+ * QEMU's own trace, where its log is to be read: the file is made at once where QEMU has the `log` backend, and stays empty until events
+ * are switched on over QMP, so that it costs nothing before the window opens. Without the time stamps its lines say nothing.
+ */
+static void add_trace_log(struct line *l)
+{
+	/* A % in its name would be a template to QEMU. */
+	if (!l->p->trace_log[0] || strchr(l->p->trace_log, '%') || (!is(l, CFG_TRACE_VMM, "auto") && !is(l, CFG_TRACE_VMM, "log")))
+		return;
+	add(l, "-msg");
+	add(l, "timestamp=on");
+	add(l, "-D");
+	add(l, "%s", l->p->trace_log);
+}
+
 /* ---- disks ---- */
 
 /* A disk's device: what goes on which controller. `options` starts with a comma or is "". */
@@ -347,6 +362,7 @@ int qemu_args(const struct config *c, const struct qemu_info *q, bool kvm, const
 	add_accel(&l);
 	add_cpus(&l);
 	add_channels(&l);
+	add_trace_log(&l);
 	add_boot(&l);
 	add_scratch(&l);
 	if (!l.bad)

@@ -102,6 +102,8 @@ static void name_files(struct vm_paths *p, const char *dir)
 	snprintf(p->qmp, sizeof(p->qmp), "%s/qmp", dir);
 	snprintf(p->serial_log, sizeof(p->serial_log), "%s/serial.log", dir);
 	snprintf(p->qemu_log, sizeof(p->qemu_log), "%s/qemu.log", dir);
+	snprintf(p->trace_log, sizeof(p->trace_log), "%s/vmm-trace.log", dir);
+	snprintf(p->trace_file, sizeof(p->trace_file), "%s/vmm-trace.bin", dir);
 }
 
 static int make_files(struct vm *v, const struct config *c, struct error *err)

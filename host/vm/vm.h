@@ -41,6 +41,7 @@ int qemu_probe(const struct config *c, struct qemu_info *out, struct error *err)
 struct vm_paths {
 	char dir[128];
 	char control[160], data[160], qmp[160], serial_log[160], scratch[320], qemu_log[160];
+	char trace_log[160], trace_file[160];     /* QEMU's trace: its log, its binary file (made when tracing starts) */
 	char kernel[320], initrd[320], disk_image[320];
 	char cmdline[1024];                       /* the image's kernel arguments; "" takes ours */
 	char ovmf_code[160], ovmf_vars[160];      /* vm.boot=uefi; the variables are a copy in the run directory */

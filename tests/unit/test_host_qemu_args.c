@@ -14,7 +14,7 @@
 
 static const struct vm_paths paths = {
 	.dir = "/r", .control = "/r/control", .data = "/r/data", .qmp = "/r/qmp", .serial_log = "/r/serial.log",
-	.scratch = "/r/scratch", .qemu_log = "/r/qemu.log", .kernel = "/i/vmlinux", .initrd = "/i/initrd",
+	.scratch = "/r/scratch", .qemu_log = "/r/qemu.log", .trace_log = "/r/trace.log", .kernel = "/i/vmlinux", .initrd = "/i/initrd",
 	.disk_image = "/i/bifocal.img", .cmdline = "quiet", .ovmf_code = "/f/CODE.fd", .ovmf_vars = "/r/ovmf-vars",
 };
 
@@ -83,7 +83,8 @@ static void assert_part(const char *const sets[], bool kvm, const char *wanted)
 	"-chardev socket,id=control,server=on,wait=off,path=/r/control " \
 	"-device virtserialport,bus=ports.0,nr=1,chardev=control,name=org.bifocal.control.0 " \
 	"-chardev socket,id=data,server=on,wait=off,path=/r/data " \
-	"-device virtserialport,bus=ports.0,nr=2,chardev=data,name=org.bifocal.data.0 "
+	"-device virtserialport,bus=ports.0,nr=2,chardev=data,name=org.bifocal.data.0 " \
+	"-msg timestamp=on -D /r/trace.log "
 #define DIRECT "-kernel /i/vmlinux -initrd /i/initrd -append quiet "
 #define FILE_NODES \
 	"-blockdev driver=file,node-name=scratch-file,aio=threads,cache.direct=on,cache.no-flush=off,filename=/r/scratch " \
