@@ -193,6 +193,8 @@ int analysis_run(struct analysis *a, struct store *s, const struct template *t, 
 		rc = no_memory(err);
 	for (size_t g = 0; g < n && !rc; g++)
 		rc = analyse_group(a, s, g, err);
+	if (!rc && template_wants_phases(t))
+		rc = phases_load(&a->phases, s, &a->data, t->by, t->n_by, t->level, err);
 	if (rc)
 		analysis_fini(a);
 	return rc;
@@ -206,6 +208,7 @@ void analysis_fini(struct analysis *a)
 		if (a->response)
 			stats_fini(&a->response[g]);
 	}
+	phases_fini(&a->phases);
 	free(a->service);
 	free(a->response);
 	free(a->look);

@@ -5,6 +5,7 @@
 
 #include "mine/chart/frame.h"
 #include "mine/cpu.h"
+#include "mine/phases.h"
 #include "mine/query.h"
 #include "mine/stats.h"
 #include "mine/template.h"
@@ -17,6 +18,7 @@ struct analysis {
 	struct stats *response;      /* due instant to reaping; n is 0 where load was closed-loop */
 	struct series_look *look;
 	struct cpu_account *cpu;
+	struct phases_set phases;    /* attributions, where the template asks for any; empty else */
 	bool open_loop;              /* any group has response times */
 	char *context;               /* "randread, blocks of 4k, …": what all runs share */
 };

@@ -6,9 +6,11 @@
 
 #include "common/cleanup.h"
 #include "common/version.h"
+#include "mine/chart/attribution_bar.h"
 #include "mine/chart/percentile.h"
 #include "mine/chart/text.h"
 #include "mine/chart/timeline.h"
+#include "mine/chart/waterfall.h"
 
 /* The template's chart ready to be drawn at any size. */
 struct plan {
@@ -131,9 +133,25 @@ static int write_caption(struct plan *p)
 	return fclose(f);
 }
 
+static bool is_of_phases(const struct item *item)
+{
+	return item->chart == CHART_ATTRIBUTION || item->chart == CHART_WATERFALL;
+}
+
+/* Attributions are pooled already. */
+static int plan_phases(struct plan *p, struct error *err)
+{
+	size_t most = p->item->chart == CHART_ATTRIBUTION ? DRAW_BARS_MAX : DRAW_FALLS_MAX, all = p->a->phases.groups;
+	p->n = all < most ? all : most;
+	p->caption = draw_phases_caption(p->a, p->item, p->n);
+	return p->caption ? 0 : error_set(err, ERR_LIMIT, "no memory for a caption");
+}
+
 static int plan_init(struct plan *p, struct error *err)
 {
 	const struct analysis *a = p->a;
+	if (is_of_phases(p->item))
+		return plan_phases(p, err);
 	size_t most = p->item->chart == CHART_PERCENTILE ? DRAW_LINES_MAX : DRAW_PANELS_MAX;
 	p->n = a->data.groups < most ? a->data.groups : most;
 	p->curve = calloc(p->n, sizeof(*p->curve));
@@ -183,13 +201,24 @@ static int encode(struct png *out, const struct plan *p, struct canvas *c, struc
 	return png_encode(out, c, 96.0 * DRAW_SCALE, text, sizeof(text) / sizeof(*text), err);
 }
 
+static struct canvas *draw_type(const struct plan *p, const struct chart_look *look, struct error *err)
+{
+	const struct phases *phases = p->a->phases.group;
+	switch (p->item->chart) {
+	case CHART_PERCENTILE: return percentile_draw(look, p->curve, p->n, err);
+	case CHART_TIMELINE: return timeline_draw(look, p->timeline, p->n, err);
+	case CHART_ATTRIBUTION: return attribution_bar_draw(look, phases, p->n, p->item->levels, err);
+	case CHART_WATERFALL: break;
+	}
+	return waterfall_draw(look, phases, p->n, p->item->examples, err);
+}
+
 static int draw_at(struct png *out, const struct plan *p, double width, struct error *err)
 {
 	const struct chart_look look = {
 		.title = p->item->title, .subtitle = p->a->context, .caption = p->caption, .width = width, .scale = DRAW_SCALE,
 	};
-	struct canvas *c = p->item->chart == CHART_PERCENTILE ? percentile_draw(&look, p->curve, p->n, err)
-							      : timeline_draw(&look, p->timeline, p->n, err);
+	struct canvas *c = draw_type(p, &look, err);
 	int rc = c ? encode(out, p, c, err) : -1;
 	canvas_free(c);
 	return rc;

@@ -151,21 +151,28 @@ static int compare_groups(const void *pa, const void *pb, void *ctx)
 	return 0;
 }
 
-static int label_group(struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by)
+char *group_label(const struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by, const char *less)
 {
-	size_t len;
-	FILE *f = open_memstream(&g->label, &len);
+	char *label = NULL;
+	size_t len, n = 0;
+	FILE *f = open_memstream(&label, &len);
 	if (!f)
-		return -1;
+		return NULL;
 	for (size_t k = 0; k < d->keys; k++) {
+		if (less && strcmp(d->key[k], less) == 0)
+			continue;
 		const struct key_style *style = style_of(d->key[k], by, n_by);
 		const char *dot = strrchr(d->key[k], '.');
 		const char *name = style && style->label ? style->label : dot ? dot + 1 : d->key[k];
-		fprintf(f, "%s%s%s%s", k ? ", " : "", name, *name ? " " : "", *g->value[k] ? g->value[k] : "unset");
+		fprintf(f, "%s%s%s%s", n++ ? ", " : "", name, *name ? " " : "", *g->value[k] ? g->value[k] : "unset");
 	}
-	if (!d->keys)
+	if (!n)
 		fputs(d->runs == 1 ? "this run" : "all runs", f);
-	return fclose(f);
+	if (fclose(f)) {
+		free(label);
+		return NULL;
+	}
+	return label;
 }
 
 int dataset_group(struct dataset *d, const struct key_style *by, size_t n_by, struct error *err)
@@ -174,9 +181,11 @@ int dataset_group(struct dataset *d, const struct key_style *by, size_t n_by, st
 		return -1;
 	struct sorter s = { .d = d, .by = by, .n_by = n_by };
 	qsort_r(d->group, d->groups, sizeof(*d->group), compare_groups, &s);
-	for (size_t i = 0; i < d->groups; i++)
-		if (label_group(&d->group[i], d, by, n_by))
+	for (size_t i = 0; i < d->groups; i++) {
+		d->group[i].label = group_label(&d->group[i], d, by, n_by, NULL);
+		if (!d->group[i].label)
 			return error_set(err, ERR_LIMIT, "no memory");
+	}
 	return 0;
 }
 

@@ -103,6 +103,8 @@ bool run_attr_number(const struct mine_run *r, const char *key, double *v);
 const char *dataset_common(const struct dataset *d, const char *key);
 /* 64-bit FNV-1a over the sorted configuration attributes of all runs: which experiment this was. */
 uint64_t dataset_hash(const struct dataset *d);
+/* A group's malloc'd label as the styles have it, without the key `less` (NULL: with all); NULL when memory ends. */
+char *group_label(const struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by, const char *less);
 
 /* Below: used within query*.c. */
 int run_read(struct mine_run out[2], size_t *n_out, struct store *s, const struct store_run *meta, struct error *err);

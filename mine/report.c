@@ -81,6 +81,9 @@ static int write_item(FILE *f, const struct analysis *a, const struct item *item
 	case ITEM_CPU: report_cpu(f, a); break;
 	case ITEM_LOSS: report_loss(f, a); break;
 	case ITEM_PROVENANCE: report_provenance(f, a); break;
+	case ITEM_PHASES: report_phases(f, a); break;
+	case ITEM_REQUESTS: report_requests(f, a); break;
+	case ITEM_TIERS: report_tiers(f, a); break;
 	}
 	fputs("</section>\n", f);
 	return rc;

@@ -20,6 +20,15 @@ void report_cpu(FILE *f, const struct analysis *a);
 void report_clock(FILE *f, const struct analysis *a);
 void report_loss(FILE *f, const struct analysis *a);
 void report_provenance(FILE *f, const struct analysis *a);
+/* report_phases.c: what attribution found. */
+void report_phases(FILE *f, const struct analysis *a);
+void report_requests(FILE *f, const struct analysis *a);
+void report_tiers(FILE *f, const struct analysis *a);
+/* A tier's half-width in ns, of its widest epoch with requests; NAN where it has none. Its samples in all of these. */
+double report_tier_ns(const struct attribution *x, unsigned tier, uint64_t *samples);
+/* report_phases_json.c: "attributions": [ … ], and one run's as a further member. */
+void report_json_attributions(FILE *f, const struct analysis *a);
+void report_json_attribution(FILE *f, const struct analysis *a, uint64_t run);
 /* "This takes 2.5 times as long as that": the comparison in one sentence a pair, for the top of the page. */
 int report_findings(FILE *f, const struct analysis *a, struct error *err);
 /* A configuration's name with its colour and marker. */

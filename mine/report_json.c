@@ -142,7 +142,7 @@ static void write_lost(FILE *f, const struct mine_run *r)
 	putc('}', f);
 }
 
-static void write_run(FILE *f, const struct mine_run *r)
+static void write_run(FILE *f, const struct analysis *a, const struct mine_run *r)
 {
 	fprintf(f, "    {\"run\": %llu, \"study\": %llu, \"status\": \"%s\", \"counted\": %zu, \"ramp\": %zu, \"failed\": %llu, \"impossible\": %llu, "
 		"\"flushes\": %llu, \"seconds\": ", (unsigned long long)r->meta.run, (unsigned long long)r->meta.study,
@@ -154,6 +154,7 @@ static void write_run(FILE *f, const struct mine_run *r)
 	fputs("}, \"op\": ", f);
 	json_text(f, r->op ? r->op : "all");
 	write_lost(f, r);
+	report_json_attribution(f, a, r->meta.run);
 	fputs("}", f);
 }
 
@@ -171,13 +172,16 @@ int report_write_json(FILE *f, const struct analysis *a, struct error *err)
 		write_configuration(f, a, g);
 		fputs(g + 1 < a->data.groups ? ",\n" : "\n", f);
 	}
-	fputs("  ],\n  \"comparisons\": [", f);
+	fputs("  ],\n", f);
+	if (template_wants_phases(a->t))
+		report_json_attributions(f, a);
+	fputs("  \"comparisons\": [", f);
 	for (size_t i = 0; i < a->t->items && !rc; i++)
 		if (a->t->item[i].kind == ITEM_COMPARE)
 			rc = write_comparison(f, a, &a->t->item[i], &first, err);
 	fputs(first ? "],\n  \"runs\": [\n" : "\n  ],\n  \"runs\": [\n", f);
 	for (size_t i = 0; i < a->data.runs; i++) {
-		write_run(f, &a->data.run[i]);
+		write_run(f, a, &a->data.run[i]);
 		fputs(i + 1 < a->data.runs ? ",\n" : "\n", f);
 	}
 	fputs("  ],\n  \"notes\": [", f);

@@ -8,6 +8,7 @@ const char report_style[] =
 "main{max-width:62rem;margin:0 auto;padding:3rem 2rem 4rem}"
 "h1{font-size:2rem;line-height:1.2;letter-spacing:-.015em;margin:0 0 .5rem;font-weight:650}"
 "h2{font-size:1.2rem;line-height:1.3;letter-spacing:-.005em;margin:0 0 .75rem;font-weight:650}"
+"h3{font-size:1rem;margin:1.5rem 0 .5rem;font-weight:600}"
 "section{margin-top:3rem}"
 "p{margin:0 0 .75rem;max-width:44rem}"
 ".brand{font-size:.8rem;color:#565e69;margin:0 0 1.5rem;letter-spacing:.02em}"

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attribute/result.h"
 #include "common/cleanup.h"
 #include "common/units.h"
 #include "mine/search.h"
@@ -286,11 +287,51 @@ static void read_statistics(struct item *item, char *words)
 	free(words);
 }
 
+static size_t find_word(const char *const *words, size_t n, const char *word, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(words[i]) == len && strncmp(words[i], word, len) == 0)
+			return i;
+	return n;
+}
+
+/* A bit for each of `words` that the list names, all of them without a list. */
+static unsigned read_bits(char *list, const char *const *words, size_t n)
+{
+	unsigned bits = 0;
+	for (const char *w = list; w && *w;) {
+		size_t len = strcspn(w, " "), i = find_word(words, n, w, len);
+		bits |= i < n ? 1U << i : 0;
+		w += len;
+		w += strspn(w, " ");
+	}
+	free(list);
+	return bits ? bits : (1U << n) - 1;
+}
+
+static void read_chart(struct item *item, xmlNodePtr node)
+{
+	static const char *const types[] = {
+		[CHART_PERCENTILE] = "percentile", [CHART_TIMELINE] = "timeline", [CHART_ATTRIBUTION] = "attribution", [CHART_WATERFALL] = "waterfall",
+	};
+	char *type = attribute(node, "type"), *examples = attribute(node, "examples");
+	size_t kind = type ? find_word(types, sizeof(types) / sizeof(*types), type, strlen(type)) : 0;
+	item->chart = kind < sizeof(types) / sizeof(*types) ? (enum chart_kind)kind : CHART_PERCENTILE;
+	free(type);
+	const char *roles[EXAMPLES];
+	for (unsigned i = 0; i < EXAMPLES; i++)
+		roles[i] = example_name(i);
+	item->levels = read_bits(attribute(node, "levels"), level_name, LEVELS);
+	/* An example of a violation is there to be asked for. */
+	item->examples = examples ? read_bits(examples, roles, EXAMPLES) : 1U << EXAMPLE_TYPICAL | 1U << EXAMPLE_P99 | 1U << EXAMPLE_WORST;
+}
+
 static int read_item(struct item *item, xmlNodePtr node)
 {
 	static const char *const names[] = {
 		[ITEM_TEXT] = "text", [ITEM_TABLE] = "table", [ITEM_CHART] = "chart", [ITEM_COMPARE] = "compare",
 		[ITEM_CLOCK] = "clock", [ITEM_CPU] = "cpu", [ITEM_LOSS] = "loss", [ITEM_PROVENANCE] = "provenance",
+		[ITEM_PHASES] = "phases", [ITEM_REQUESTS] = "requests", [ITEM_TIERS] = "tiers",
 	};
 	size_t kind = 0;
 	while (kind < sizeof(names) / sizeof(*names) - 1 && !is(node, names[kind]))
@@ -301,9 +342,7 @@ static int read_item(struct item *item, xmlNodePtr node)
 	item->key = attribute(node, "key");
 	item->baseline = attribute(node, "baseline");
 	read_statistics(item, attribute(node, "statistics"));
-	char *type = attribute(node, "type");
-	item->chart = type && strcmp(type, "timeline") == 0 ? CHART_TIMELINE : CHART_PERCENTILE;
-	free(type);
+	read_chart(item, node);
 	return item->title ? 0 : -1;
 }
 
@@ -336,6 +375,25 @@ static int read_section(struct template *t, xmlNodePtr c)
 	return is(c, "report") ? read_report(t, c) : 0;
 }
 
+/* What a type of chart does not know would be passed over in silence; the schema cannot say so. */
+static int check_charts(const char *path, xmlNodePtr report, struct error *err)
+{
+	static const char *const only[][2] = { { "levels", "attribution" }, { "examples", "waterfall" } };
+	for (xmlNodePtr c = report ? report->children : NULL; c; c = c->next)
+		for (size_t i = 0; is(c, "chart") && i < 2; i++) {
+			char *type = attribute(c, "type"), *given = attribute(c, only[i][0]);
+			bool wrong = given && type && strcmp(type, only[i][1]) != 0;
+			if (wrong)
+				error_set(err, ERR_USAGE, "%s:%ld: <chart type=\"%s\"> takes no %s; that is for type=\"%s\"", path, xmlGetLineNo(c), type,
+					  only[i][0], only[i][1]);
+			free(type);
+			free(given);
+			if (wrong)
+				return -1;
+		}
+	return 0;
+}
+
 /* Two charts of one name would overwrite each other's file; the schema cannot say so briefly. */
 static int check_ids(const struct template *t, struct error *err)
 {
@@ -351,9 +409,25 @@ static int read_template(struct template *t, xmlNodePtr root, struct error *err)
 {
 	t->name = attribute(root, "name");
 	int rc = t->name ? 0 : -1;
-	for (xmlNodePtr c = root->children; c && !rc; c = c->next)
+	xmlNodePtr report = NULL;
+	for (xmlNodePtr c = root->children; c && !rc; c = c->next) {
 		rc = read_section(t, c);
-	return rc ? error_set(err, ERR_LIMIT, "%s: no memory", t->path) : check_ids(t, err);
+		report = is(c, "report") ? c : report;
+	}
+	if (rc)
+		return error_set(err, ERR_LIMIT, "%s: no memory", t->path);
+	return check_charts(t->path, report, err) ? -1 : check_ids(t, err);
+}
+
+bool template_wants_phases(const struct template *t)
+{
+	for (size_t i = 0; i < t->items; i++) {
+		const struct item *item = &t->item[i];
+		if (item->kind == ITEM_PHASES || item->kind == ITEM_REQUESTS || item->kind == ITEM_TIERS ||
+		    (item->kind == ITEM_CHART && (item->chart == CHART_ATTRIBUTION || item->chart == CHART_WATERFALL)))
+			return true;
+	}
+	return false;
 }
 
 static uint64_t hash_bytes(const uint8_t *p, size_t n)

@@ -30,14 +30,18 @@ struct statistic {
 	char name[16];               /* as the template has it: "p99.9" */
 };
 
-enum item_kind { ITEM_TEXT, ITEM_TABLE, ITEM_CHART, ITEM_COMPARE, ITEM_CLOCK, ITEM_CPU, ITEM_LOSS, ITEM_PROVENANCE };
-enum chart_kind { CHART_PERCENTILE, CHART_TIMELINE };
+enum item_kind {
+	ITEM_TEXT, ITEM_TABLE, ITEM_CHART, ITEM_COMPARE, ITEM_CLOCK, ITEM_CPU, ITEM_LOSS, ITEM_PROVENANCE, ITEM_PHASES, ITEM_REQUESTS, ITEM_TIERS,
+};
+enum chart_kind { CHART_PERCENTILE, CHART_TIMELINE, CHART_ATTRIBUTION, CHART_WATERFALL };
 
 struct item {
 	enum item_kind kind;
 	char *title;                 /* of ITEM_TEXT: the text */
 	char *id;                    /* of a chart: its file's name less .png */
 	enum chart_kind chart;
+	unsigned levels;             /* of CHART_ATTRIBUTION: a bit a level, as attribution.level[] has them */
+	unsigned examples;           /* of CHART_WATERFALL: a bit an enum example_role */
 	char *key, *baseline;        /* of a comparison */
 	struct statistic statistic[TEMPLATE_STATISTICS];
 	size_t statistics;
@@ -64,6 +68,8 @@ int template_load(struct template *t, const char *name, struct error *err);
 /* The same from memory; `xsd` is the schema's text, `path` stands in messages. */
 int template_parse(struct template *t, const char *path, const void *text, size_t len, const void *xsd, size_t xsd_len, struct error *err);
 void template_fini(struct template *t);
+/* Whether anything in it is drawn from attributions. */
+bool template_wants_phases(const struct template *t);
 /* Calls fn with path and name of every template found on the search path, in order of names. */
 int template_each(int (*fn)(void *ctx, const char *path, const char *name), void *ctx, struct error *err);
 /* Frees libxml2's own memory, at the very end. */

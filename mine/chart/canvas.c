@@ -172,6 +172,17 @@ static void use_stroke(struct canvas *c, struct stroke s)
 	cairo_set_dash(c->cr, pattern[dash], length[dash], 0);
 }
 
+void canvas_hatch(struct canvas *c, struct box b, double gap, struct stroke s)
+{
+	if (!(b.w > 0 && b.h > 0 && gap > 0))
+		return;
+	canvas_clip(c, b);
+	/* The lines of neighbouring boxes run on: they hang on the page, not on the box. */
+	for (double x = floor((b.x - b.h) / gap) * gap; x < b.x + b.w; x += gap)
+		canvas_line(c, (struct point){ x, b.y + b.h }, (struct point){ x + b.h, b.y }, s);
+	canvas_unclip(c);
+}
+
 void canvas_line(struct canvas *c, struct point a, struct point b, struct stroke s)
 {
 	canvas_polyline(c, (struct point[]){ a, b }, 2, s);

@@ -66,6 +66,8 @@ double canvas_width(const struct canvas *c);
 double canvas_height(const struct canvas *c);
 
 void canvas_rect(struct canvas *c, struct box b, struct colour fill);
+/* Lines at 45° from the lower left, `gap` apart along x, inside the box. */
+void canvas_hatch(struct canvas *c, struct box b, double gap, struct stroke s);
 void canvas_line(struct canvas *c, struct point a, struct point b, struct stroke s);
 void canvas_polyline(struct canvas *c, const struct point *p, size_t n, struct stroke s);
 /* The area between two lines over the same x. */
