@@ -9,8 +9,10 @@
 #include "guest/agent.h"
 #include "guest/ptp.h"
 
-/* A disk of a million I/Os a second fills 30 MiB of buffer in this time. */
-#define TRACE_LOOK_NS 100000000ULL
+/* How often buffers that are too small are looked at: events of one CPU seldom come faster than this many bytes a second. */
+#define TRACE_RATE (64 << 20)
+#define TRACE_LOOK_MIN_NS 2000000ULL
+#define TRACE_LOOK_MAX_NS 100000000ULL
 
 static void complain(struct channel *ch, uint64_t run, const struct error *what)
 {
@@ -266,7 +268,10 @@ static void watch_trace(struct agent *a)
 
 	if (!a->trace.live)
 		return;
-	a->drain_timer = loop_timer(a->loop, TRACE_LOOK_NS, TRACE_LOOK_NS, look_at_trace, a, &err);
+	/* A quarter of a buffer between two looks. */
+	uint64_t ns = a->trace.bytes_per_cpu / 4 * 1000000000 / TRACE_RATE;
+	ns = ns < TRACE_LOOK_MIN_NS ? TRACE_LOOK_MIN_NS : ns > TRACE_LOOK_MAX_NS ? TRACE_LOOK_MAX_NS : ns;
+	a->drain_timer = loop_timer(a->loop, ns, ns, look_at_trace, a, &err);
 	if (a->drain_timer < 0)
 		log_error("trace: %s", err.text);
 }

@@ -6,8 +6,9 @@
  * functions, by one table. Functions were looked up in the image's kernel (6.1): those named exist there as symbols of their own, are not
  * inlined, and are called where the table says. A driver that is not in the table has neither, and its phases merge.
  *
- * Probes are put on a function's first instruction, where the kernel's compiler left room for ftrace: on 6.1 that is dearer than
- * a probe on the second, which is a jump, by some instructions, and works for every function.
+ * Probes are put on a function's first instruction, where the compiler left room for ftrace. Under -icount on 6.1 an event there
+ * costs 890 guest instructions with its argument and 780 without; on the instruction after it, which becomes a jump, 1040; a return
+ * probe 1030; one of the block layer's tracepoints 620.
  *
  * nvme's doorbell is written by inlined code between two locks. The last call that is its own, right before, is
  * nvme_prep_rq(): its return is the kick. Several requests that are queued at once share one doorbell, so their kicks are earlier than that.

@@ -8,7 +8,7 @@
 #define CPU_IOPS_MAX 200e3
 
 enum {
-	/* bio_queue 56, rq_issue 68, kick 32, irq 32, rq_complete 60 bytes and their share of the page's header; the interrupt may
+	/* bio_queue 60, rq_issue 72, kick 28, irq 28, rq_complete 56 bytes and their share of the page's header; the interrupt may
 	 * be asked for more than once a request. */
 	REQUEST_BYTES = 320,
 	/* A disk that takes no more at once gets a larger I/O in pieces: virtio-blk in QEMU takes 126 segments of 4 KiB. */
