@@ -367,6 +367,9 @@ static inline bool decode_block(const struct kernel_decoder *d, const struct eve
 			s->key = error < 0 ? 0u - (uint32_t)error : (uint32_t)error;
 		}
 	}
+	/* A flush without data ends twice: as the flush proper (FF), and as the empty write that it came in as, which was never issued. */
+	if (!s->length && r[e->rwbs] == 'W')
+		return false;
 	s->op = op_of(r + e->rwbs, s->length);
 	s->flags = s->op == IO_FLUSH ? SIGHT_NO_PLACE : 0;
 	s->sector = s->flags ? 0 : sector;

@@ -6,7 +6,8 @@
  *
  *     G_QUEUE … G_COMPLETE, G_MERGE, H_QUEUE, H_ISSUE, H_COMPLETE
  *                    a block event: device, sector, length = nr_sector × 512, op from rwbs (a flush has SIGHT_NO_PLACE; what is
- *                    no read, write, flush or discard has SIGHT_OP_NONE), key = errno of *_COMPLETE, 0 if it went well
+ *                    no read, write, flush or discard has SIGHT_OP_NONE), key = errno of *_COMPLETE, 0 if it went well. The
+ *                    completion of an empty write is dropped: it follows that of the flush proper, and has no issue
  *     G_SPLIT        block_split: length of the first part, key = sector where the rest starts
  *     G_KICK, G_IRQ  any event, mostly a kprobe: key = its field key or vq; 0 where it has none
  *     H_ENTER        syscalls:sys_enter_NAME of SIGHT_SYSCALLS: key = our number; device = fd; sector = pos / 512, length = count or
