@@ -15,8 +15,9 @@
 	V("run", cmd_run, "boot guests, put load on their disks, store what both sides saw") \
 	V("attach", cmd_attach, "one run in a guest that somebody else booted from our image") \
 	V("list", cmd_list, "the runs in the database") \
-	V("show", cmd_show, "one run: latency, CPU time, clock and losses") \
-	V("export", cmd_export, "one run's I/O records as CSV or JSON lines") \
+	V("show", cmd_show, "one run, or one of its requests: latency, phases, clock and losses") \
+	V("attribute", cmd_attribute, "runs' phases again, from their raw stamps") \
+	V("export", cmd_export, "one run's I/Os as CSV, JSON lines or a trace for Perfetto") \
 	V("plugin list", cmd_plugin_list, "the probes that --probe finds, and where") \
 	V("db check", cmd_db_check, "verify every checksum in the database") \
 	V("mine", cmd_mine, "charts and statistics by template (runs bifocal-mine)")

@@ -61,7 +61,7 @@ static json_t *config(const struct attrs *a)
 	return o;
 }
 
-static json_t *clock_json(const struct summary *sum)
+static json_t *clock_json(const struct summary *sum, const struct attribution *at)
 {
 	json_t *o = json_object(), *tiers = json_object();
 	const struct summary_clock *c = &sum->clock;
@@ -80,11 +80,13 @@ static json_t *clock_json(const struct summary *sum)
 	put(o, "jumped", json_boolean(c->jumped));
 	put(o, "host_tsc_hz", number(sum->host_hz));
 	put(o, "guest_tsc_hz", number(sum->guest_hz));
+	if (at)
+		show_clock_json(o, at);
 	return o;
 }
 
-/* With no boundary between submit and reap seen, every request is its own match; where it was served cannot be told yet. */
-static json_t *requests(const struct summary *sum)
+/* Without attribution every request is its own match, and where it was served cannot be told. */
+static json_t *requests(const struct summary *sum, const struct attribution *at)
 {
 	const struct summary_counts *c = &sum->counts;
 	json_t *o = json_object(), *unmatched = json_object(), *served = json_object();
@@ -98,6 +100,8 @@ static json_t *requests(const struct summary *sum)
 	put(served, "unknown", number(c->counted));
 	put(o, "unmatched", unmatched);
 	put(o, "served_from", served);
+	if (at)
+		show_requests_json(o, at);
 	return o;
 }
 
@@ -126,14 +130,18 @@ static json_t *by_operation(const struct summary *sum)
 	return o;
 }
 
-/* Two boundaries are seen so far, so all phases are merged into one; it crosses no clock. */
-static json_t *phases(const struct summary *sum)
+/* With two boundaries seen all phases are merged into one; it crosses no clock. */
+static json_t *phases(const struct summary *sum, const struct attribution *at)
 {
+	if (show_has_phases(at))
+		return show_phases_json(at);
 	json_t *list = json_array(), *o = dist_json(sum, &sum->service);
 	put(o, "name", json_string("guest.submit..guest.reap"));
 	put(o, "from", json_string("app_submit"));
 	put(o, "to", json_string("app_reap"));
 	put(o, "merged", json_true());
+	put(o, "crosses_clocks", json_false());
+	put(o, "share", sum->service.n ? json_real(1) : json_null());
 	put(o, "bound_ns", json_real(0));
 	json_array_append_new(list, o);
 	return list;
@@ -168,7 +176,7 @@ static json_t *window(const struct summary *sum, const struct attrs *a)
 	return o;
 }
 
-json_t *show_json(const struct summary *sum, const struct attrs *a)
+json_t *show_json(const struct summary *sum, const struct attrs *a, const struct attribution *at)
 {
 	json_t *o = json_object(), *residual = json_object();
 	put(o, "run", number(sum->run.run));
@@ -179,17 +187,21 @@ json_t *show_json(const struct summary *sum, const struct attrs *a)
 		put(o, "error", value_of(attrs_text(a, "error.text")));
 	put(o, "config", config(a));
 	put(o, "window", window(sum, a));
-	put(o, "clock", clock_json(sum));
-	put(o, "requests", requests(sum));
+	put(o, "clock", clock_json(sum, at));
+	put(o, "requests", requests(sum, at));
 	put(o, "latency", dist_json(sum, &sum->service));
 	if (sum->counts.open_loop)
 		put(o, "response", dist_json(sum, &sum->response));
 	put(o, "operations", by_operation(sum));
-	put(o, "phases", phases(sum));
-	/* The one phase there is runs from submit to reap: what is left over is what it lacks of itself. */
-	put(residual, "max", json_real(0));
+	put(o, "phases", phases(sum, at));
+	put(residual, "max", json_real(at ? attribution_ns(at, (double)at->residual_max) : 0));
 	put(o, "residual_ns", residual);
-	put(o, "causality_violations", number(sum->counts.violations));
+	put(o, "causality_violations", number(at && at->violations > sum->counts.violations ? at->violations : sum->counts.violations));
+	if (at) {
+		put(o, "causality_example", at->violations ? value_of(at->violation_example) : json_null());
+		put(o, "levels", show_levels_json(at));
+		put(o, "vantages", show_vantages_json(at));
+	}
 	put(o, "lost", prefix_object(a, "lost.", true));
 	put(o, "probes", prefix_object(a, "probe.", false));
 	put(o, "series", series_json(sum));

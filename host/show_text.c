@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/clock_tier.h"
 #include "common/tsc.h"
 #include "common/units.h"
 #include "host/run/loss.h"
@@ -240,29 +239,7 @@ static void latency(const struct page *p)
 	histogram(p);
 }
 
-/* ---- clock and losses ---- */
-
-static void clock_box(const struct page *p)
-{
-	const struct summary_clock *c = &p->sum->clock;
-	char bound[32];
-	struct facts f;
-	page_heading(p, "Clock");
-	facts_begin(&f, p, "guest−host");
-	if (!c->tier) {
-		fact(&f, "not related: no exchange was answered");
-		facts_end();
-		return;
-	}
-	fact(&f, "known to ± %s", format_ns(c->bound_ns, bound, sizeof(bound)));
-	fact(&f, "tier %s", clock_tier_name(c->tier));
-	fact(&f, "%llu epoch%s", (unsigned long long)c->epochs, c->epochs == 1 ? "" : "s");
-	fact(&f, "%llu samples", (unsigned long long)c->samples);
-	fact(&f, "TSC %.3f MHz, guest %.3f MHz", (double)p->sum->host_hz / 1e6, (double)p->sum->guest_hz / 1e6);
-	if (c->jumped)
-		fact(&f, "%sthe clock jumped inside the window%s", page_ink(p, INK_WARN), page_plain(p));
-	facts_end();
-}
+/* ---- losses ---- */
 
 static const char *loss_text(const char *name)
 {
@@ -312,17 +289,19 @@ static void losses(const struct page *p)
 	facts_end();
 }
 
-void show_text(const struct summary *sum, const struct attrs *a)
+void show_text(const struct summary *sum, const struct attrs *a, const struct attribution *at)
 {
-	const struct page p = { sum, a, term_width(STDOUT_FILENO), term_colour(STDOUT_FILENO) };
+	const struct page p = { sum, a, at, term_width(STDOUT_FILENO), term_colour(STDOUT_FILENO) };
 	title(&p);
 	load_line(&p);
 	disk_line(&p);
 	machine_lines(&p);
 	if (sum->run.status != RUN_FAILED || sum->service.n) {
 		latency(&p);
+		show_phases(&p);
+		show_account(&p);
 		show_probes(&p);
-		clock_box(&p);
+		show_clock(&p);
 	}
 	losses(&p);
 }

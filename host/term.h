@@ -12,6 +12,14 @@ int term_width(int fd);
 bool term_colour(int fd);
 /* `part` of `columns` cells, filled in eighths, the rest blank; cap >= 3 * columns + 1. */
 char *term_bar(double part, int columns, char *dst, size_t cap);
+/* A bar on an axis of `columns` cells, over the part from `from` to `to` (0 … 1), never shorter than an eighth of a cell; the rest
+ * is blank up to where it ends. cap >= 3 * columns + 1. */
+char *term_span(double from, double to, int columns, char *dst, size_t cap);
+/* The locale that LC_ALL, LC_CTYPE or LANG name, in this order, is one of UTF-8. */
+bool term_utf8(void);
+/* From here on what is printed to stdout is ASCII: signs that this program uses as the nearest there is, all others as '?'.
+ * -1 without memory: nothing has changed. */
+int term_ascii_stdout(void);
 /* Columns that UTF-8 text takes on a terminal, for text without wide characters. */
 int term_columns(const char *utf8);
 

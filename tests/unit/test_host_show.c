@@ -225,7 +225,7 @@ static void test_json_has_the_documented_keys(void **state)
 	struct attrs a;
 	assert_int_equal(summary_load(w->store, w->run, &sum, NULL), 0);
 	assert_int_equal(attrs_load(&a, w->store, w->run, NULL), 0);
-	json_t *o = show_json(&sum, &a);
+	json_t *o = show_json(&sum, &a, NULL);
 	for (size_t i = 0; keys[i]; i++)
 		assert_non_null(json_object_get(o, keys[i]));
 	json_t *latency = json_object_get(o, "latency");
