@@ -44,6 +44,7 @@ struct agent {
 	struct module_loader *loader;   /* disks' modules on their way; NULL none */
 	int drain_timer;                /* looks at the trace buffers in a window that they are too small for; -1 none */
 	bool draining;                  /* they are drained while it is open */
+	bool behind;                    /* the ring was full before all was sent */
 	bool start_due;                 /* RUN_START was acknowledged, the window opens next */
 	bool poweroff;
 };

@@ -241,8 +241,7 @@ static void drain_trace(struct agent *a)
 {
 	struct channel *ch = agent_data_channel(a);
 
-	if (ch)
-		trace_send_live(&a->trace, ch, a->run.id);
+	a->behind = !ch || !trace_send_live(&a->trace, ch, a->run.id);
 }
 
 /* The ports stay quiet as long as the buffers hold what comes; once they do not, they are not quiet until the window's end. */
@@ -293,7 +292,7 @@ static void close_window(struct agent *a)
 	probes_stop(&a->probes);
 	loop_timer_remove(a->loop, a->drain_timer);
 	a->drain_timer = -1;
-	a->draining = false;
+	a->draining = a->behind = false;
 	agent_quiet(a, false);
 }
 
@@ -318,7 +317,7 @@ void session_step(struct agent *a)
 		open_window(a);
 	if (a->run.state == RUN_WINDOW || a->run.state == RUN_VERIFYING)
 		step_run(a);
-	if (a->draining)
+	if (a->behind)
 		drain_trace(a);
 	if (a->run.state == RUN_OVER && drain_step(&a->drain, a->asked_by, agent_data_channel(a))) {
 		run_release(&a->run);

@@ -185,10 +185,11 @@ static uint64_t budget(const struct trace *t, const struct trace_request *q)
 
 static bool allocate(struct trace *t, const struct trace_request *q)
 {
-	uint64_t need = (trace_need(q->w, q->size) / SIZE_STEP + 1) * SIZE_STEP, each = budget(t, q) / cpus_online(t) / SIZE_STEP * SIZE_STEP;
+	struct trace_need need = trace_need(q->w, q->size);
+	uint64_t most = (need.most / SIZE_STEP + 1) * SIZE_STEP, each = budget(t, q) / cpus_online(t) / SIZE_STEP * SIZE_STEP;
 	char kib[32];
 
-	each = each < need ? each : need;
+	each = each < most ? each : most;
 	for (; each >= SIZE_STEP; each /= 2) {
 		snprintf(kib, sizeof(kib), "%llu", (unsigned long long)(each >> 10));
 		if (put(t, "buffer_size_kb", kib) == 0)
@@ -199,7 +200,7 @@ static bool allocate(struct trace *t, const struct trace_request *q)
 		return false;
 	}
 	t->bytes_per_cpu = each;
-	t->live = each < need;
+	t->live = each < need.likely;
 	return true;
 }
 

@@ -112,8 +112,10 @@ void trace_remove_probes(const struct trace *t);
 /* Says why a sighting is not there. `why` is cut to fit. */
 void trace_say_absent(struct trace *t, uint8_t sight, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* trace_size.c: bytes that one CPU's buffer may have to hold, by the workload on `size` bytes of disk. */
-uint64_t trace_need(const struct workload *w, uint64_t size);
+/* trace_size.c: bytes that one CPU's buffer may have to hold, by the workload on `size` bytes of disk: at the most, and as is likely
+ * on a fast node. The two are one where the workload says how many I/Os there are. */
+struct trace_need { uint64_t most, likely; };
+struct trace_need trace_need(const struct workload *w, uint64_t size);
 
 /* trace_send.c. Each: true when all was queued, false when the channel has no room just now; call again. */
 bool trace_send_events(struct trace *t, struct channel *ch, uint64_t run);
@@ -121,7 +123,7 @@ bool trace_send_events(struct trace *t, struct channel *ch, uint64_t run);
 bool trace_send_rest(struct trace *t, struct channel *ch, uint64_t run);
 /* In the window of a live run: true when a buffer is so full that it has to be drained. */
 bool trace_is_filling(struct trace *t);
-/* Sends the pages that are full; leaves those that are being written. */
-void trace_send_live(struct trace *t, struct channel *ch, uint64_t run);
+/* Sends the pages that are full; leaves those that are being written. False as above. */
+bool trace_send_live(struct trace *t, struct channel *ch, uint64_t run);
 
 #endif

@@ -195,10 +195,12 @@ static bool send_full(struct trace *t, unsigned i, struct channel *ch, uint64_t 
 	return true;
 }
 
-void trace_send_live(struct trace *t, struct channel *ch, uint64_t run)
+bool trace_send_live(struct trace *t, struct channel *ch, uint64_t run)
 {
 	if (!trace_send_events(t, ch, run) || !send_batch(t, ch, run))
-		return;
-	for (unsigned i = 0; i < t->n_cpus && send_full(t, i, ch, run); i++)
-		continue;
+		return false;
+	for (unsigned i = 0; i < t->n_cpus; i++)
+		if (!send_full(t, i, ch, run))
+			return false;
+	return true;
 }
