@@ -164,3 +164,13 @@ void clock_epoch_bound(const struct clock_epoch *e, int64_t *midpoint, uint64_t 
 	*midpoint = (int64_t)((uint64_t)e->offset.lo + w / 2);
 	*half_width = w / 2 + w % 2;
 }
+
+int clock_epoch_of_guest(const struct clock_epoch *e, size_t n, struct tsc_scale scale, struct guest_tsc g)
+{
+	for (size_t i = n; i-- > 0;) {
+		uint64_t lo = tsc_to_host(scale, e[i].offset.hi, g).cycles, hi = tsc_to_host(scale, e[i].offset.lo, g).cycles;
+		if (lo <= hi && e[i].first.cycles <= lo && hi <= e[i].last.cycles)
+			return (int)i;
+	}
+	return -1;
+}

@@ -70,6 +70,9 @@ const struct clock_epoch *clock_track_epoch(const struct clock_track *t, size_t 
 /* Midpoint and half-width (rounded up) of an epoch's offset, in cycles. The midpoint never goes without the half-width. */
 void clock_epoch_bound(const struct clock_epoch *e, int64_t *midpoint, uint64_t *half_width);
 
+/* The epoch that a guest stamp belongs to, by the rule above; -1: it lies in a break. */
+int clock_epoch_of_guest(const struct clock_epoch *e, size_t n, struct tsc_scale scale, struct guest_tsc g);
+
 /* ---- methods ---- */
 
 enum { CLOCK_WHY_MAX = 256, CLOCK_VCPUS_MAX = 255 };

@@ -292,6 +292,9 @@ static int store_all(struct run *r, struct error *err)
 		return -1;
 	if (r->probes && host_probes_store(r->probes, intake_batch(in), r->number, &intake_now(in)->loss, err))
 		return -1;
+	/* The sandwich reads what both kernels saw, so that has to be in the store. */
+	if (intake_commit(in, err) || session_sandwich(r->session, r->number, err))
+		return -1;
 	return intake_commit(in, err);
 }
 

@@ -91,6 +91,8 @@ pid_t session_vmm_pid(const struct session *s);
 int session_store_guest(struct session *s, uint64_t run, struct error *err);
 /* Clock samples and epochs, the disk used, probes' answers, the ports' statistics, as they are by now; may be called again. */
 int session_store(struct session *s, uint64_t run, struct error *err);
+/* When all streams of the run are committed: tier `sandwich` over them, into the batch; narrows the epochs. Nothing where there is no KVM. */
+int session_sandwich(struct session *s, uint64_t run, struct error *err);
 /* Guest halves that were quarantined. */
 unsigned session_quarantined(const struct session *s);
 

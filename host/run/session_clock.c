@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host/clock/sandwich.h"
 #include "host/run/session_priv.h"
 
 enum {
@@ -300,21 +301,30 @@ static int put_methods(struct session *s, struct store_batch *b, uint64_t run, s
 	return 0;
 }
 
-/* Which thread runs which of the guest's CPUs: what `sandwich` needs besides the streams. */
-static int put_vcpus(struct session *s, struct store_batch *b, uint64_t run, struct error *err)
+/* Which thread runs which of the guest's CPUs: what `sandwich` needs besides the streams. QEMU's threads are gone by the time it asks. */
+static void learn_vcpus(struct session *s)
 {
 	struct probe_thread *t = s->vm ? calloc(VM_THREADS_MAX, sizeof(*t)) : NULL;
 	size_t n = t ? vm_threads(s->vm, t, VM_THREADS_MAX) : 0;
-	int r = 0;
 
-	for (size_t i = 0; i < n && !r; i++) {
-		char key[64];
-		snprintf(key, sizeof(key), "clock.vcpu.%d", t[i].index);
-		if (!strcmp(t[i].role, "vcpu"))
-			r = put_attr_u64(b, run, key, (uint64_t)t[i].tid, err);
-	}
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(t[i].role, "vcpu") && t[i].index >= 0 && t[i].index < CLOCK_VCPUS_MAX) {
+			s->vcpu_tid[t[i].index] = t[i].tid;
+			s->vcpus = (unsigned)t[i].index >= s->vcpus ? (unsigned)t[i].index + 1 : s->vcpus;
+		}
 	free(t);
-	return r;
+}
+
+static int put_vcpus(struct session *s, struct store_batch *b, uint64_t run, struct error *err)
+{
+	learn_vcpus(s);
+	for (unsigned i = 0; i < s->vcpus; i++) {
+		char key[64];
+		snprintf(key, sizeof(key), "clock.vcpu.%u", i);
+		if (s->vcpu_tid[i] && put_attr_u64(b, run, key, (uint64_t)s->vcpu_tid[i], err))
+			return -1;
+	}
+	return 0;
 }
 
 int session_put_clock(struct session *s, struct store_batch *b, uint64_t run, struct error *err)
@@ -332,4 +342,37 @@ int session_put_clock(struct session *s, struct store_batch *b, uint64_t run, st
 		if (put_attr_u64(b, run, rows[i].key, rows[i].v, err))
 			return -1;
 	return session_put_marks(s, b, run, err);
+}
+
+/* ---- the sandwich ---- */
+
+static int put_sandwich(struct session *s, uint64_t run, const struct sandwich_result *r, struct error *err)
+{
+	struct store_batch *b = intake_batch(s->intake);
+	uint64_t refused = 0;
+
+	for (size_t i = 0; i < r->samples; i++) {
+		const struct clock_sample *c = &r->sample[i];
+		refused += clock_track_narrow(s->clock, c->epoch, TIER_SANDWICH, (struct clock_interval){ c->lo, c->hi }) != 0;
+	}
+	if ((r->samples && put_clock_chunk(b, run, 1, r->sample, r->samples, err)) || put_epochs(s, b, run, err) ||
+	    put_attr_u64(b, run, "clock.sandwich.stamps", r->stamps, err) ||
+	    put_attr_u64(b, run, "clock.sandwich.contradictions", r->contradictions + refused, err))
+		return -1;
+	return 0;
+}
+
+int session_sandwich(struct session *s, uint64_t run, struct error *err)
+{
+	struct sandwich_result r;
+	size_t n = clock_track_epochs(s->clock);
+
+	if (!n || !s->vcpus || !s->target.kvm)
+		return 0;
+	/* The track's epochs lie in one array. */
+	if (sandwich_run(s->store, run, s->vcpu_tid, s->vcpus, s->target.scale, clock_track_epoch(s->clock, 0), n, &r, err))
+		return -1;
+	int failed = r.stamps ? put_sandwich(s, run, &r, err) : 0;
+	free(r.sample);
+	return failed;
 }

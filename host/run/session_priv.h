@@ -54,6 +54,8 @@ struct session {
 	struct clock_target target;
 	struct clock_wire wire;
 	struct clock_four four;
+	int vcpu_tid[CLOCK_VCPUS_MAX];
+	unsigned vcpus;
 	uint64_t pair_id;
 	bool paired;
 	struct clock_paired pair;
