@@ -68,7 +68,7 @@ void trace_say_absent(struct trace *t, uint8_t sight, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(a->why, sizeof(a->why), fmt, ap);
 	va_end(ap);
-	log_info("trace: %s: %s", sight ? sight_name(sight) : "the guest's kernel", a->why);
+	log_debug("trace: %s: %s", sight ? sight_name(sight) : "the guest's kernel", a->why);
 }
 
 static bool add_event(struct trace *t, uint8_t sight, const char *system, const char *name)

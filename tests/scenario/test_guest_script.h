@@ -60,6 +60,13 @@ struct script {
 	char state_text[512];
 	uint32_t chunks, sample_chunks, n_samples;
 	bool drained_on_data;
+	uint8_t trace;                 /* what script_prepare() asks for */
+	uint64_t trace_memory;
+	unsigned trace_events, trace_absents, trace_ends, trace_messages, trace_early;
+	uint64_t trace_pages;
+	struct msg_trace_event trace_event;
+	struct msg_trace_end trace_end;
+	char trace_text[1024];         /* names of the events, reasons of what is absent */
 	struct io_record *records;
 	size_t n_records;
 };
@@ -156,6 +163,25 @@ static inline void gather_disk(struct script *s, const struct msg_disk *m)
 		strcpy(s->scratch, name);
 }
 
+static inline void gather_trace_text(struct script *s, struct span text)
+{
+	size_t n = strlen(s->trace_text);
+
+	span_text(text, s->trace_text + n, sizeof(s->trace_text) - n);
+	n = strlen(s->trace_text);
+	snprintf(s->trace_text + n, sizeof(s->trace_text) - n, "\n");
+}
+
+/* Events come before pages; messages of a CPU count from 0. */
+static inline void gather_pages(struct script *s, const struct msg_trace_pages *m)
+{
+	assert_true(s->trace_events > 0);
+	assert_true(m->page_size > 0 && m->pages.len > 0 && m->pages.len % m->page_size == 0);
+	s->trace_messages++;
+	s->trace_early += s->dones < s->readies;
+	s->trace_pages += m->pages.len / m->page_size;
+}
+
 static inline void gather_log(struct script *s, const struct msg_log *m)
 {
 	size_t n = strlen(s->log_text);
@@ -222,6 +248,16 @@ static inline void on_script_message(void *ctx, struct channel *ch, uint16_t typ
 		s->errors++;
 		break;
 	}
+	case MSG_TRACE_EVENT: {
+		TAKE(TRACE_EVENT, trace_event);
+		s->trace_event = m;
+		gather_trace_text(s, m.name);
+		s->trace_events++;
+		break;
+	}
+	case MSG_TRACE_ABSENT: { TAKE(TRACE_ABSENT, trace_absent); gather_trace_text(s, m.text); s->trace_absents++; break; }
+	case MSG_TRACE_PAGES: { TAKE(TRACE_PAGES, trace_pages); gather_pages(s, &m); break; }
+	case MSG_TRACE_END: { TAKE(TRACE_END, trace_end); s->trace_end = m; s->trace_ends++; break; }
 	case MSG_GAP: s->gaps++; break;
 	default: fail_msg("unexpected %s", msg_name(type));
 	}
@@ -422,7 +458,11 @@ static inline void script_prepare(struct script *s, uint64_t run, const char *wo
 {
 	s->chunks = s->sample_chunks = s->n_samples = 0;
 	s->n_records = 0;
-	script_send(s, run_prepare, .run = run, .workload = span_of(workload), .disk = span_of("bifocal-scratch"), .seed = 42);
+	s->trace_events = s->trace_absents = s->trace_ends = s->trace_messages = s->trace_early = 0;
+	s->trace_pages = 0;
+	s->trace_text[0] = '\0';
+	script_send(s, run_prepare, .run = run, .workload = span_of(workload), .disk = span_of("bifocal-scratch"), .seed = 42, .trace = s->trace,
+		    .trace_memory = s->trace_memory);
 }
 
 /* From prepare to drained. */
