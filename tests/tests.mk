@@ -39,10 +39,10 @@ $(SEEDS): $(O)/tests/fuzz/seeds_%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/s
 
 # What the VM tests and benches run on the host besides bifocal itself.
 VM_TOOLS := $(patsubst %.c,$(O)/%,$(wildcard tests/vm/*.c))
-$(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libcommon.a
+$(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libstore.a $(O)/obj/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(common_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(store_LIBS) $(common_LIBS)
 
 .PHONY: unit scenario seeds vm-tools
 vm-tools: $(VM_TOOLS)
@@ -128,12 +128,18 @@ $(BENCH_PROGRAMS): $(O)/%: $(O)/obj/%.o $$(call test_libs,%)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $($(call room_of,$@)_LIBS) -lsqlite3
 
+$(O)/tests/bench/bench_host_trace: $(O)/obj/tests/bench/bench_host_trace.o $(call test_libs,bench_host_trace)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(host_LIBS) -ltraceevent
+$(O)/obj/tests/bench/bench_host_trace.o: EXTRA := $(call pkg,--cflags,libtraceevent)
+
 $(O)/tests/bench/bench_guest_init: $(O)/obj/tests/bench/bench_guest_init.o $(call lib,guest) $(call lib,lua) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(AGENT_STATIC) -o $@ $^ $(guest_LIBS)
 
-BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio
+BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio trace_decode
 .PHONY: bench
-bench: all image vm-tools $(BENCH_PROGRAMS) $(O)/tests/bench/bench_guest_init
+bench: all image vm-tools $(BENCH_PROGRAMS) $(O)/tests/bench/bench_host_trace $(O)/tests/bench/bench_guest_init
 	$(Q)O=$(call abs,$(O)) SRC=$(CURDIR) tests/bench/all $(BENCHES)
