@@ -38,7 +38,7 @@ static void print_help(void)
 	      "\n"
 	      "Reads runs from the database, and writes DIR/report.html, its charts as PNG and DIR/stats.json.\n"
 	      "\n"
-	      "  TEMPLATE          a name (latency) or the path of an XML file\n"
+	      "  TEMPLATE          a name (latency, attribution) or the path of an XML file\n"
 	      "  -o, --output DIR  folder for the results; made where it is missing\n"
 	      "  --db PATH         database; else $BIFOCAL_DB, else the XDG data directory's\n"
 	      "  --where KEY=VALUE only runs that have it: disk.bus=ahci iodepth=1,8 run=3 study=last op=read\n"

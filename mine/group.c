@@ -167,7 +167,7 @@ char *group_label(const struct group *g, const struct dataset *d, const struct k
 		fprintf(f, "%s%s%s%s", n++ ? ", " : "", name, *name ? " " : "", *g->value[k] ? g->value[k] : "unset");
 	}
 	if (!n)
-		fputs(d->runs == 1 ? "this run" : "all runs", f);
+		fputs(g->runs == 1 ? "this run" : "all runs", f);
 	if (fclose(f)) {
 		free(label);
 		return NULL;

@@ -83,7 +83,7 @@ static void bound_cell(FILE *f, const struct phases_span *s)
 	else if (s->bound_ns > 0)
 		fprintf(f, "<td class=\"few\" data-name=\"Bound\"><small>log’s ticks: ±&nbsp;%s</small></td>", phases_bound_text(s, text, sizeof(text)));
 	else
-		fputs("<td data-name=\"Bound\"></td>", f);
+		fputs("<td class=\"void\"></td>", f);
 }
 
 static void span_row(FILE *f, const struct phases *p, const struct phases_span *s)
@@ -105,7 +105,7 @@ static void phases_table(FILE *f, const struct phases *p)
 {
 	fputs("<h3>", f);
 	html_text(f, p->label);
-	fputs("</h3>\n<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Phase</th><th>Requests</th><th>Mean</th><th>p50</th><th>p99</th>"
+	fputs("</h3>\n<div class=\"scroll\"><table class=\"cards tight\"><thead><tr><th>Phase</th><th>Requests</th><th>Mean</th><th>p50</th><th>p99</th>"
 	      "<th>Bound</th><th>Share of the mean</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < p->spans; i++)
 		span_row(f, p, &p->span[i]);
@@ -141,9 +141,21 @@ static void run_head(FILE *f, const struct phases *p, const struct phases_run *r
 	fputs("</td>", f);
 }
 
-static void open_table(FILE *f)
+/* Long lists fold away. */
+enum { RUNS_SHOWN = 8 };
+
+static void open_table(FILE *f, const struct analysis *a, const char *what)
 {
+	if (a->phases.n > RUNS_SHOWN)
+		fprintf(f, "<details><summary>%s of each of the %zu runs</summary>\n", what, a->phases.n);
 	fputs("<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Run</th><th class=\"text\">Configuration</th>", f);
+}
+
+static void close_table(FILE *f, const struct analysis *a)
+{
+	fputs("</tbody></table></div>\n", f);
+	if (a->phases.n > RUNS_SHOWN)
+		fputs("</details>\n", f);
 }
 
 /* "no_vmm 5, ambiguous 2" of those counts that are not zero. */
@@ -282,15 +294,15 @@ void report_requests(FILE *f, const struct analysis *a)
 	if (say_none(f, a))
 		return;
 	say_violations(f, a);
-	open_table(f);
+	open_table(f, a, "The account");
 	fputs("<th>Counted</th><th>Matched</th><th class=\"text\">Unmatched</th><th class=\"text\">Served from</th><th class=\"text\">Suppressed</th>"
 	      "<th class=\"text\">Unfolded</th><th>Quarantined</th><th>Violations</th><th>Residual</th></tr></thead>\n<tbody>\n", f);
 	for (size_t g = 0; g < a->phases.groups; g++)
 		for (size_t r = 0; r < a->phases.group[g].runs; r++)
 			requests_row(f, &a->phases.group[g], &a->phases.group[g].run[r]);
-	fputs("</tbody></table></div>\n", f);
+	close_table(f, a);
 	say_causes(f, a);
-	open_table(f);
+	open_table(f, a, "The vantages");
 	for (unsigned v = VANTAGE_GUEST; v <= VANTAGE_HOST; v++)
 		fprintf(f, "<th class=\"text\">%s</th>", vantage_name(v));
 	fputs("</tr></thead>\n<tbody>\n", f);
@@ -301,7 +313,7 @@ void report_requests(FILE *f, const struct analysis *a)
 				vantage_cell(f, &a->phases.group[g].run[r].of->vantage[v], v);
 			fputs("</tr>\n", f);
 		}
-	fputs("</tbody></table></div>\n", f);
+	close_table(f, a);
 	say_unseen(f, a);
 }
 
@@ -341,7 +353,6 @@ static void tiers_row(FILE *f, const struct phases *p, const struct phases_run *
 	char value[VALUE_MAX];
 	double bound = attribution_bound_ns(x);
 	run_head(f, p, r);
-	fprintf(f, "<td data-name=\"Epochs\">%u</td>", x->epochs);
 	if (isnan(bound)) {
 		fputs("<td class=\"text\" data-name=\"Tightest\">none</td><td data-name=\"All together\">unknown</td>", f);
 	} else {
@@ -351,22 +362,23 @@ static void tiers_row(FILE *f, const struct phases *p, const struct phases_run *
 	}
 	for (unsigned tier = TIER_EXACT; tier <= TIER_EXCHANGE; tier++)
 		tier_cell(f, x, tier);
-	fputs("</tr>\n", f);
+	fprintf(f, "<td data-name=\"Epochs\">%u</td></tr>\n", x->epochs);
 }
 
 void report_tiers(FILE *f, const struct analysis *a)
 {
 	if (say_none(f, a))
 		return;
-	open_table(f);
-	fputs("<th>Epochs</th><th class=\"text\">Tightest</th><th>All together</th>", f);
+	open_table(f, a, "Tiers and bounds");
+	fputs("<th class=\"text\">Tightest</th><th>All together</th>", f);
 	for (unsigned tier = TIER_EXACT; tier <= TIER_EXCHANGE; tier++)
 		fprintf(f, "<th>%s</th>", clock_tier_name(tier));
-	fputs("</tr></thead>\n<tbody>\n", f);
+	fputs("<th>Epochs</th></tr></thead>\n<tbody>\n", f);
 	for (size_t g = 0; g < a->phases.groups; g++)
 		for (size_t r = 0; r < a->phases.group[g].runs; r++)
 			tiers_row(f, &a->phases.group[g], &a->phases.group[g].run[r]);
-	fputs("</tbody></table></div>\n<p class=\"hint after\">Each tier bounds the guest’s clock against the host’s by itself; all intervals of an epoch are "
+	close_table(f, a);
+	fputs("<p class=\"hint after\">Each tier bounds the guest’s clock against the host’s by itself; all intervals of an epoch are "
 	      "intersected, which only narrows them. Half-widths; with several epochs the widest that has requests in it. An epoch is a stretch in which the "
 	      "clocks keep their relation; requests across its end are quarantined. –: not available.", f);
 #define T(number, NAME, name, text) fprintf(f, " <b>" #name "</b>: " text ".");

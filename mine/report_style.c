@@ -30,6 +30,7 @@ const char report_style[] =
 "tbody th{font-weight:500}"
 /* Figures stay whole; a long name makes room for them. */
 "tbody th,td.text{white-space:normal;overflow-wrap:break-word}"
+".tight th,.tight td{padding-top:.3rem;padding-bottom:.3rem}"
 ".narrow{width:auto;min-width:24rem}"
 "tbody tr:hover{background:#f6f7f9}"
 "td small{display:block;color:#565e69;font-size:.75rem;line-height:1.35}"
@@ -54,7 +55,7 @@ const char report_style[] =
 ".cards th,.cards td{border:0;padding:.15rem 0!important;text-align:left;white-space:normal}"
 ".cards td{display:flex;flex-wrap:wrap;gap:0 .75rem;align-items:baseline}"
 ".cards td::before{content:attr(data-name);color:#565e69;flex:0 0 7.5rem}"
-".cards td small{display:inline}"
+".cards td small{display:inline}.cards td.void{display:none}"
 ".cards tbody th{font-weight:650;padding-bottom:.35rem!important}"
 "dl{grid-template-columns:1fr}dt{margin-top:.5rem}}"
 "@media print{main{padding:0;max-width:none}section{break-inside:avoid}details::details-content{content-visibility:visible}}";

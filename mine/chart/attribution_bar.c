@@ -433,8 +433,8 @@ static int draw_panel(struct bars *b, size_t level, double y, struct error *err)
 		double at = top + (double)g * b->row;
 		/* Words do not stand on grid lines. */
 		if (any) {
-			canvas_rect(b->c, (struct box){ b->plot.x, at, b->plot.w, LABEL }, PAPER);
-			canvas_rect(b->c, (struct box){ b->plot.x, at + LABEL + BAR, b->plot.w, b->row - LABEL - BAR }, PAPER);
+			canvas_rect(b->c, (struct box){ b->plot.x - 1, at, b->plot.w + 1, LABEL }, PAPER);
+			canvas_rect(b->c, (struct box){ b->plot.x - 1, at + LABEL + BAR, b->plot.w + 1, b->row - LABEL - BAR }, PAPER);
 		}
 		if (draw_bar(b, &b->p[g], level, at, err))
 			return -1;

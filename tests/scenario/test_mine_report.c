@@ -5,76 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/fixtures/mine_program.h"
 #include "tests/fixtures/mine_world.h"
-
-enum { TEXT_MAX = 8 << 20 };
-
-static char root[64], program[512];
-static char *out_text, *err_text, *file_text;
-
-static size_t slurp(const char *path, char *dst)
-{
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s is not there", path);
-	size_t n = fread(dst, 1, TEXT_MAX - 1, f);
-	fclose(f);
-	dst[n] = '\0';
-	return n;
-}
-
-static const char *in_root(const char *name)
-{
-	static char path[4][160];
-	static unsigned next;
-	char *p = path[next++ % 4];
-	snprintf(p, sizeof(path[0]), "%s/%s", root, name);
-	return p;
-}
-
-/* Runs the program with these arguments; its exit code, texts in out_text and err_text. A signal fails the test. */
-static int run_argv(const char *const *args)
-{
-	char out[160], err[160];
-	strcpy(out, in_root("stdout"));
-	strcpy(err, in_root("stderr"));
-	fflush(NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		int o = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), e = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-		dup2(o, 1);
-		dup2(e, 2);
-		execv(program, (char *const *)(uintptr_t)args);
-		_exit(127);
-	}
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	slurp(out, out_text);
-	slurp(err, err_text);
-	if (!WIFEXITED(status))
-		fail_msg("ended by signal %d: %s", WTERMSIG(status), err_text);
-	return WEXITSTATUS(status);
-}
-#define RUN(...) run_argv((const char *const[]){ "bifocal-mine", __VA_ARGS__, NULL })
-
-static void says(const char *text, const char *words)
-{
-	if (!strstr(text, words))
-		fail_msg("\"%s\" is not in: %.600s", words, text);
-}
-
-static unsigned times(const char *text, const char *words)
-{
-	unsigned n = 0;
-	for (const char *p = strstr(text, words); p; p = strstr(p + 1, words))
-		n++;
-	return n;
-}
 
 static void test_whole_report(void **state)
 {
@@ -204,14 +139,6 @@ static void test_faults(void **state)
 	store_close(store_open(in_root("empty"), STORE_WRITE, &err));
 	assert_int_equal(RUN("mine", "latency", "-o", out, "--db", in_root("empty")), 1);
 	says(err_text, "no run yet");
-}
-
-static void write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
 }
 
 static void test_bad_templates(void **state)
@@ -365,27 +292,10 @@ static void test_help_and_lists(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	const char *bin = getenv("BIFOCAL_BIN");
-	snprintf(program, sizeof(program), "%s/bifocal-mine", bin ? bin : "build/bin");
-	strcpy(root, "/tmp/bifocal-mine.XXXXXX");
-	out_text = malloc(TEXT_MAX);
-	err_text = malloc(TEXT_MAX);
-	file_text = malloc(TEXT_MAX);
-	if (chdir(TEST_SRCDIR) || !mkdtemp(root) || !out_text || !err_text || !file_text)
+	if (program_set_up())
 		return -1;
 	world_default(in_root("db"), 1, 1);
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	char command[128];
-	free(out_text);
-	free(err_text);
-	free(file_text);
-	snprintf(command, sizeof(command), "rm -rf '%s'", root);
-	return system(command);
 }
 
 int main(void)
@@ -403,5 +313,5 @@ int main(void)
 		cmocka_unit_test(test_damaged_database),
 		cmocka_unit_test(test_help_and_lists),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, program_tear_down);
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mine/phases.h"
 #include "mine/search.h"
 #include "mine/template.h"
 
@@ -81,6 +82,36 @@ static void test_reads_all(void **state)
 		assert_int_equal(t.item[i].kind, kinds[i]);
 	template_fini(&t);
 	template_fini(&t);
+}
+
+static void test_attribution_items(void **state)
+{
+	(void)state;
+	struct template t;
+	struct error err;
+	assert_int_equal(parse(&t, HEAD "<report><chart type=\"attribution\" id=\"a\" title=\"A\" levels=\"p99 mean\"/>"
+		"<chart type=\"attribution\" id=\"b\" title=\"B\"/><chart type=\"waterfall\" id=\"w\" title=\"W\"/>"
+		"<chart type=\"waterfall\" id=\"v\" title=\"V\" examples=\"violation worst\"/>"
+		"<phases title=\"p\"/><requests title=\"r\"/><tiers title=\"t\"/></report></template>", &err), 0);
+	assert_int_equal(t.item[0].chart, CHART_ATTRIBUTION);
+	assert_int_equal(t.item[0].levels, 1 << LEVEL_MEAN | 1 << LEVEL_P99);
+	assert_int_equal(t.item[1].levels, (1 << LEVELS) - 1);
+	assert_int_equal(t.item[2].chart, CHART_WATERFALL);
+	assert_int_equal(t.item[2].examples, 1 << EXAMPLE_TYPICAL | 1 << EXAMPLE_P99 | 1 << EXAMPLE_WORST);
+	assert_int_equal(t.item[3].examples, 1 << EXAMPLE_WORST | 1 << EXAMPLE_VIOLATION);
+	assert_int_equal(t.item[4].kind, ITEM_PHASES);
+	assert_int_equal(t.item[5].kind, ITEM_REQUESTS);
+	assert_int_equal(t.item[6].kind, ITEM_TIERS);
+	assert_true(template_wants_phases(&t));
+	template_fini(&t);
+	assert_int_equal(parse(&t, HEAD "<report><chart type=\"timeline\" id=\"a\" title=\"A\"/><clock title=\"c\"/></report></template>", &err), 0);
+	assert_false(template_wants_phases(&t));
+	template_fini(&t);
+	REFUSE(HEAD "<report><chart type=\"attribution\" id=\"a\" title=\"A\" levels=\"p95\"/></report></template>", "bad.xml:3:", "p95");
+	REFUSE(HEAD "<report><chart type=\"attribution\" id=\"a\" title=\"A\" levels=\"\"/></report></template>", "bad.xml:3:", "levels");
+	REFUSE(HEAD "<report><chart type=\"waterfall\" id=\"a\" title=\"A\" examples=\"best\"/></report></template>", "bad.xml:3:", "best");
+	REFUSE(HEAD "<report>\n<chart type=\"timeline\" id=\"a\" title=\"A\" levels=\"mean\"/></report></template>", "bad.xml:4:", "takes no levels", "attribution");
+	REFUSE(HEAD "<report>\n<chart type=\"attribution\" id=\"a\" title=\"A\" examples=\"worst\"/></report></template>", "bad.xml:4:", "takes no examples");
 }
 
 static void test_not_well_formed(void **state)
@@ -196,7 +227,7 @@ static void test_shipped(void **state)
 	struct error err = { 0 };
 	int n = 0;
 	assert_int_equal(template_each(count, &n, &err), 0);
-	assert_true(n >= 1);
+	assert_true(n >= 2);
 	char **names = search_template_names(&err);
 	for (size_t i = 0; names[i]; i++) {
 		struct template t;
@@ -230,6 +261,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reads_all),
+		cmocka_unit_test(test_attribution_items),
 		cmocka_unit_test(test_not_well_formed),
 		cmocka_unit_test(test_not_valid),
 		cmocka_unit_test(test_doctype_is_refused),
