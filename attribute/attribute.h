@@ -15,7 +15,8 @@
 #include "attribute/result.h"
 #include "store/store.h"
 
-/* Attributes the run. `each` (may be NULL) is called for every I/O record in the order of the store (chunk by chunk); non-zero ends
+/* Attributes the run. `each` (may be NULL) is called for every I/O record in the order in which they were reaped (of one job, the order of the
+ * store; r->index is its place there); non-zero ends
  * the run of it early, and is returned. 0 with *out filled; -1 with err. `out` may be NULL. A run without sightings has one merged
  * phase, and is no error. Memory: at most 64 MiB beyond the store's map, whatever the run. */
 typedef int attribute_fn(void *ctx, const struct attributed *r);

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The host's kernel: system calls of QEMU's threads, and block requests under them.
+ *
+ * A call that says its place (pread, pwrite) is found by (op, offset, length) of what the VMM submitted; one that says no length by
+ * offset; one that says nothing (io_submit, io_uring_enter) is the first of its kind on the submitting thread that had not returned
+ * when the submission was made. A block request belongs to the call in which its thread issued it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "attribute/engine.h"
+
+enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked at, backwards */ };
+
+int host_init(struct host_side *h)
+{
+	h->call = calloc(POOL_CALLS, sizeof(*h->call));
+	h->block = calloc(POOL_CALLS, sizeof(*h->block));
+	h->thread = calloc(THREADS_MAX, sizeof(*h->thread));
+	int bad = keytab_init(&h->calls, POOL_CALLS) | keytab_init(&h->blocks, POOL_CALLS) | keytab_init(&h->threads, THREADS_MAX);
+	return h->call && h->block && h->thread && !bad ? 0 : -1;
+}
+
+void host_fini(struct host_side *h)
+{
+	free(h->call);
+	free(h->block);
+	free(h->thread);
+	keytab_fini(&h->calls);
+	keytab_fini(&h->blocks);
+	keytab_fini(&h->threads);
+}
+
+void host_reset(struct host_side *h)
+{
+	keytab_clear(&h->calls);
+	keytab_clear(&h->blocks);
+	keytab_clear(&h->threads);
+	memset(h->thread, 0, THREADS_MAX * sizeof(*h->thread));
+	h->call_ids = h->block_ids = 0;
+	h->thread_count = 0;
+}
+
+static struct host_thread *thread_of(struct host_side *h, uint32_t tid, bool make)
+{
+	uint32_t at = keytab_first(&h->threads, tid);
+	if (at)
+		return &h->thread[at - 1];
+	if (!make || h->thread_count == THREADS_MAX)
+		return NULL;
+	keytab_put(&h->threads, h->thread_count, tid);
+	h->thread[h->thread_count].tid = tid;
+	return &h->thread[h->thread_count++];
+}
+
+static struct call *call_of(struct host_side *h, uint64_t id_plus_1)
+{
+	struct call *c = id_plus_1 ? &h->call[(id_plus_1 - 1) & MASK] : NULL;
+	return c && c->id == id_plus_1 - 1 ? c : NULL;
+}
+
+static struct host_block *block_of(struct host_side *h, uint64_t id_plus_1)
+{
+	struct host_block *b = id_plus_1 ? &h->block[(id_plus_1 - 1) & MASK] : NULL;
+	return b && b->id == id_plus_1 - 1 ? b : NULL;
+}
+
+static struct stamp stamp_of(const struct event *v)
+{
+	return (struct stamp){ .t = v->t, .own = v->own, .thread = v->s->thread, .kind = v->s->kind };
+}
+
+/* ---- what is seen ---- */
+
+static bool of_the_file(const struct engine *e, uint64_t fd)
+{
+	for (uint32_t i = 0; i < e->fds; i++)
+		if (e->fd[i] == fd)
+			return true;
+	return !e->fds;
+}
+
+static bool of_a_ring(uint64_t number)
+{
+	return number == SIGHT_SYS_io_submit || number == SIGHT_SYS_io_uring_enter;
+}
+
+static void see_enter(struct engine *e, const struct event *v)
+{
+	struct host_side *h = &e->host;
+	struct host_thread *t = thread_of(h, v->s->thread, true);
+	/* A ring's descriptor is not the file's; io_getevents submits nothing. */
+	if (!t || v->s->key == SIGHT_SYS_io_getevents || (!of_a_ring(v->s->key) && !of_the_file(e, v->s->device)))
+		return;
+	uint32_t slot = (uint32_t)(h->call_ids & MASK);
+	if (h->call_ids >= POOL_CALLS)
+		keytab_drop(&h->calls, slot);
+	struct call *c = &h->call[slot];
+	*c = (struct call){ .id = h->call_ids++, .sector = v->s->sector, .length = v->s->length, .op = v->s->op, .thread = v->s->thread,
+			    .number = (uint16_t)v->s->key, .placed = !(v->s->flags & SIGHT_NO_PLACE), .enter = stamp_of(v),
+			    .before = t->last_call };
+	bool flush = c->number == SIGHT_SYS_fdatasync || c->number == SIGHT_SYS_fsync;
+	if (flush) {
+		c->op = IO_FLUSH;
+		c->sector = c->length = 0;
+		c->placed = true;
+	}
+	if (c->placed)
+		keytab_put(&h->calls, slot, place_key(c->op, c->sector));
+	t->open_call = t->last_call = c->id + 1;
+}
+
+static void see_exit(struct engine *e, const struct event *v)
+{
+	struct host_thread *t = thread_of(&e->host, v->s->thread, false);
+	struct call *c = t ? call_of(&e->host, t->open_call) : NULL;
+	if (!c || c->number != v->s->key)
+		return;
+	c->exit = stamp_of(v);
+	if (!c->length)
+		c->length = v->s->length;
+	t->open_call = 0;
+}
+
+static uint64_t block_key(const struct sighting *s)
+{
+	return place_key(s->op, s->sector);
+}
+
+static void see_issue(struct engine *e, const struct event *v)
+{
+	struct host_side *h = &e->host;
+	struct host_thread *t = thread_of(h, v->s->thread, true);
+	uint32_t slot = (uint32_t)(h->block_ids & MASK);
+	if (h->block_ids >= POOL_CALLS)
+		keytab_drop(&h->blocks, slot);
+	struct host_block *b = &h->block[slot];
+	*b = (struct host_block){ .id = h->block_ids++, .sector = v->s->sector, .length = v->s->length, .op = v->s->op, .device = v->s->device,
+				  .thread = v->s->thread, .issue = stamp_of(v), .before = t ? t->last_block : 0 };
+	keytab_put(&h->blocks, slot, block_key(v->s));
+	if (t)
+		t->last_block = b->id + 1;
+}
+
+static void see_complete(struct engine *e, const struct event *v)
+{
+	struct host_side *h = &e->host;
+	struct host_block *found = NULL;
+	int walked = 0;
+	for (uint32_t at = keytab_first(&h->blocks, block_key(v->s)); at && walked++ < WALK_MAX; at = keytab_after(&h->blocks, at)) {
+		struct host_block *b = &h->block[at - 1];
+		if (!stamp_seen(&b->complete) && b->device == v->s->device && (!found || b->id < found->id))
+			found = b;
+	}
+	if (!found)
+		return;
+	found->complete = stamp_of(v);
+	keytab_drop(&h->blocks, (uint32_t)(found->id & MASK));
+}
+
+void host_see(struct engine *e, const struct event *v)
+{
+	bool block = v->s->kind == SIGHT_H_ISSUE || v->s->kind == SIGHT_H_COMPLETE;
+	if (block && e->host_device && v->s->device && v->s->device != e->host_device)
+		return;
+	switch (v->s->kind) {
+	case SIGHT_H_ENTER:
+		see_enter(e, v);
+		break;
+	case SIGHT_H_EXIT:
+		see_exit(e, v);
+		break;
+	case SIGHT_H_ISSUE:
+		see_issue(e, v);
+		break;
+	case SIGHT_H_COMPLETE:
+		see_complete(e, v);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- finding ---- */
+
+/* The call lies between `from` and `to`, give or take `room`. */
+static bool lies_between(const struct call *c, int64_t from, int64_t to, int64_t room)
+{
+	if (t_sub(from, c->enter.t) > room)
+		return false;
+	return !stamp_seen(&c->exit) || t_sub(c->exit.t, to) <= room;
+}
+
+static struct call *by_place(struct host_side *h, unsigned op, uint64_t sector, uint32_t length, int64_t from, int64_t to, int64_t room)
+{
+	struct call *found = NULL;
+	int walked = 0;
+	for (uint32_t at = keytab_first(&h->calls, place_key(op, sector)); at && walked++ < WALK_MAX; at = keytab_after(&h->calls, at)) {
+		struct call *c = &h->call[at - 1];
+		if (c->claimed || (length && c->length && c->length != length) || !lies_between(c, from, to, room))
+			continue;
+		if (!found || c->id < found->id)
+			found = c;
+	}
+	if (found) {
+		found->claimed = true;
+		keytab_drop(&h->calls, (uint32_t)(found->id & MASK));
+	}
+	return found;
+}
+
+/* The first ring call on the thread that had not returned at `from`: it took what was queued by then. Rings' calls are shared. */
+static struct call *by_ring(struct host_side *h, uint32_t thread, int64_t from, int64_t to, int64_t room)
+{
+	struct host_thread *t = thread_of(h, thread, false);
+	struct call *found = NULL, *c = t ? call_of(h, t->last_call) : NULL;
+	for (int i = 0; c && i < BACK_MAX && t_sub(from, c->enter.t) <= room; i++, c = call_of(h, c->before))
+		if (of_a_ring(c->number) && t_sub(c->enter.t, to) <= room)
+			found = c;
+	return found;
+}
+
+/* Nothing says the place in the file (an image format): the oldest call of the kind within the time. */
+static struct call *by_time(struct host_side *h, unsigned op, int64_t from, int64_t to, int64_t room)
+{
+	struct call *found = NULL;
+	uint64_t id = h->call_ids;
+	for (int i = 0; id && i < BACK_MAX; i++, id--) {
+		struct call *c = call_of(h, id);
+		if (!c || t_sub(from, c->enter.t) > room)
+			break;
+		if (!c->claimed && !of_a_ring(c->number) && c->op == op && lies_between(c, from, to, room))
+			found = c;
+	}
+	if (found) {
+		found->claimed = true;
+		keytab_drop(&h->calls, (uint32_t)(found->id & MASK));
+	}
+	return found;
+}
+
+struct call *host_find(struct engine *e, struct device_request *d, struct submission *s)
+{
+	const struct stamp *begin = s ? &s->submit : stamp_seen(&d->start) ? &d->start : &d->done;
+	const struct stamp *end = s && stamp_seen(&s->reap) ? &s->reap : stamp_seen(&d->done) ? &d->done : begin;
+	int64_t room = (int64_t)begin->own + (int64_t)end->own;
+	struct host_side *h = &e->host;
+	if (s && s->joined)
+		return call_of(h, s->call);
+	struct call *c = NULL;
+	unsigned op = s && s->op != SIGHT_OP_NONE ? s->op : d->op;
+	uint64_t sector = s && s->placed ? s->sector : d->sector;
+	uint32_t length = s && s->placed ? s->length : d->length;
+	bool placed = op == IO_FLUSH || (e->raw && (!s || s->placed || d->length)) || (s && s->placed);
+	for (int pass = 0; pass < 2 && !c; pass++) {
+		int64_t within = pass ? e->wide : room;
+		c = placed ? by_place(h, op, op == IO_FLUSH ? 0 : sector, op == IO_FLUSH ? 0 : length, begin->t, end->t, within) : NULL;
+		c = c ? c : by_ring(h, begin->thread, begin->t, end->t, within);
+		c = c || placed ? c : by_time(h, op, begin->t, end->t, within);
+	}
+	if (s) {
+		s->joined = true;
+		s->call = c ? c->id + 1 : 0;
+	}
+	return c;
+}
+
+struct call *host_find_guest(struct engine *e, struct guest_request *g, uint64_t half)
+{
+	int64_t room = (int64_t)(half < (1ull << 60) ? half : 1ull << 60);
+	if (g->joined)
+		return call_of(&e->host, g->device);
+	g->joined = true;
+	struct call *c = e->raw ? by_place(&e->host, g->op, g->sector, g->op == IO_FLUSH ? 0 : g->length, g->issue, g->complete, room) : NULL;
+	g->device = c ? c->id + 1 : 0;
+	return c;
+}
+
+/* A ring's call issues several: each takes the oldest of its length. */
+struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, unsigned op, uint32_t length)
+{
+	struct host_side *h = &e->host;
+	struct host_thread *t = thread_of(h, c->thread, false);
+	struct host_block *found = NULL, *b = t ? block_of(h, t->last_block) : NULL;
+	if (*remembered)
+		return block_of(h, *remembered);
+	for (int i = 0; b && i < BACK_MAX && b->issue.t >= c->enter.t; i++, b = block_of(h, b->before)) {
+		bool under = !stamp_seen(&c->exit) || b->issue.t <= c->exit.t;
+		if (under && !b->claimed && (b->op == op || b->op == SIGHT_OP_NONE) && (op == IO_FLUSH || !length || b->length == length))
+			found = b;
+	}
+	if (found)
+		found->claimed = true;
+	*remembered = found ? found->id + 1 : 0;
+	return found;
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * All streams and all jobs' I/O records side by side, in the order of the axis: a heap of what comes next in each.
+ *
+ * Each stream holds a chunk, or a part of one where there are very many streams; each job a part of a chunk likewise. Records of a
+ * chunk are one job's, in the order in which they were reaped, so a job is merged like a stream, by reaping time.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "attribute/engine.h"
+
+enum { HOLES_MAX = 64 /* chunks that may be missing in a row */, STREAMS_MAX = 8192, CHUNKS_STEP = 256, CHUNKS_MAX = 1 << 19 };
+
+/* ---- streams ---- */
+
+static int take_stream(void *ctx, const struct store_stream *row)
+{
+	struct inputs *in = ctx;
+	if (in->streams == STREAMS_MAX)
+		return 0;
+	struct stream_in *grown = realloc(in->stream, (in->streams + 1) * sizeof(*grown));
+	if (!grown)
+		return 1;
+	in->stream = grown;
+	in->stream[in->streams] = (struct stream_in){ .is = *row };
+	in->stream[in->streams].is.source[STREAM_SOURCE_MAX - 1] = 0;
+	/* A log prints microseconds, cut off, in order; QEMU's binary file has nanoseconds and is buffered. */
+	in->stream[in->streams].anchors.by_place = row->clock == STREAM_REALTIME;
+	in->stream[in->streams].anchors.rest = row->clock == STREAM_REALTIME ? 999 : 0;
+	in->streams++;
+	return 0;
+}
+
+/* The next chunk of sightings, over holes. */
+static int read_chunk(struct inputs *in, struct stream_in *st, struct sighting *out, struct error *err)
+{
+	for (int hole = 0; hole < HOLES_MAX; hole++) {
+		int n = store_sight_chunk(in->store, in->run, st->is.stream, st->chunk, out, SIGHT_CHUNK, err);
+		if (n)
+			return n;
+		st->chunk++;
+	}
+	return 0;
+}
+
+/* 1 with sightings in the buffer, 0 at the stream's end. */
+static int refill(struct inputs *in, struct stream_in *st, struct error *err)
+{
+	bool whole = in->per_stream == SIGHT_CHUNK;
+	st->n = st->at = 0;
+	while (!st->ended) {
+		int n = read_chunk(in, st, whole ? st->buf : in->scratch, err);
+		if (n < 0)
+			return -1;
+		if (!n) {
+			st->ended = true;
+			return 0;
+		}
+		uint32_t left = (uint32_t)n > st->skip ? (uint32_t)n - st->skip : 0;
+		st->n = left < in->per_stream ? left : in->per_stream;
+		if (!whole)
+			memcpy(st->buf, in->scratch + st->skip, st->n * sizeof(*st->buf));
+		st->skip += st->n;
+		if (st->skip >= (uint32_t)n) {
+			st->chunk++;
+			st->skip = 0;
+		}
+		if (st->n)
+			return 1;
+	}
+	return 0;
+}
+
+static bool on_axis(struct inputs *in, struct stream_in *st, const struct sighting *s, int64_t *t, uint32_t *own)
+{
+	*own = 0;
+	switch (st->is.clock) {
+	case STREAM_GUEST_TSC:
+		*t = clockmap_guest(in->clock, s->time, &st->epoch);
+		return true;
+	case STREAM_HOST_TSC:
+		*t = clockmap_host(in->clock, s->time);
+		return true;
+	case STREAM_REALTIME:
+	case STREAM_MONOTONIC:
+		st->anchors.at += s->kind == SIGHT_ANCHOR;
+		return anchors_place(&st->anchors, s->time, t, own);
+	default:
+		return false;
+	}
+}
+
+/* ---- I/O records ---- */
+
+static int add_chunk(struct inputs *in, struct io_chunk c, struct error *err)
+{
+	if (in->chunks == CHUNKS_MAX)
+		return error_set(err, ERR_LIMIT, "more than %d chunks of I/O records in one run", CHUNKS_MAX);
+	if (in->chunks % CHUNKS_STEP == 0) {
+		struct io_chunk *grown = realloc(in->chunk, (in->chunks + CHUNKS_STEP) * sizeof(*grown));
+		if (!grown)
+			return error_set(err, ERR_LIMIT, "out of memory for %u chunks of I/O records", in->chunks);
+		in->chunk = grown;
+	}
+	in->chunk[in->chunks++] = c;
+	return 0;
+}
+
+static int list_chunks(struct inputs *in, void (*each)(void *ctx, const struct io_record *r), void *ctx, struct error *err)
+{
+	uint64_t first = 0;
+	uint32_t *tail = calloc(IOREC_JOBS_MAX, sizeof(*tail));       /* job → its lane's last chunk + 1 */
+	int rc = tail ? 0 : error_set(err, ERR_LIMIT, "out of memory for %d jobs", IOREC_JOBS_MAX);
+	in->lane = calloc(IOREC_JOBS_MAX, sizeof(*in->lane));
+	in->io_scratch = calloc(IOREC_CHUNK, sizeof(*in->io_scratch));
+	if (!in->lane || !in->io_scratch)
+		rc = error_set(err, ERR_LIMIT, "out of memory for I/O records");
+	for (uint32_t index = 0, hole = 0; !rc && hole < HOLES_MAX; index++) {
+		int n = store_io_chunk(in->store, in->run, index, in->io_scratch, IOREC_CHUNK, err);
+		if (n < 0) {
+			rc = -1;
+			break;
+		}
+		hole = n ? 0 : hole + 1;
+		if (!n)
+			continue;
+		unsigned job = in->io_scratch[0].job % IOREC_JOBS_MAX;
+		rc = add_chunk(in, (struct io_chunk){ .index = index, .n = (uint32_t)n, .first = first }, err);
+		if (rc)
+			break;
+		if (tail[job])
+			in->chunk[tail[job] - 1].next = in->chunks;
+		else
+			in->lane[in->lanes++].first = in->chunks;
+		tail[job] = in->chunks;
+		first += (uint64_t)n;
+		for (int i = 0; each && i < n; i++)
+			each(ctx, &in->io_scratch[i]);
+	}
+	free(tail);
+	return rc;
+}
+
+/* `first` is the lane's first chunk + 1, `chunk` the one it reads + 1. */
+static int refill_lane(struct inputs *in, struct lane_in *l, struct error *err)
+{
+	l->n = l->at = 0;
+	while (l->chunk) {
+		struct io_chunk *c = &in->chunk[l->chunk - 1];
+		int n = store_io_chunk(in->store, in->run, c->index, in->io_scratch, IOREC_CHUNK, err);
+		if (n < 0)
+			return -1;
+		uint32_t left = (uint32_t)n > l->skip ? (uint32_t)n - l->skip : 0;
+		l->n = left < in->per_lane ? left : in->per_lane;
+		memcpy(l->buf, in->io_scratch + l->skip, l->n * sizeof(*l->buf));
+		l->skip += l->n;
+		if (l->n)
+			return 1;
+		l->chunk = c->next;
+		l->skip = 0;
+	}
+	return 0;
+}
+
+/* ---- the heap ---- */
+
+static inline bool before(const struct inputs *in, uint32_t a, uint32_t b)
+{
+	return in->heap[a].t < in->heap[b].t || (in->heap[a].t == in->heap[b].t && in->heap[a].source < in->heap[b].source);
+}
+
+static inline void swap(struct inputs *in, uint32_t a, uint32_t b)
+{
+	__typeof__(*in->heap) x = in->heap[a];
+	in->heap[a] = in->heap[b];
+	in->heap[b] = x;
+}
+
+static void sift_down(struct inputs *in, uint32_t i)
+{
+	for (;;) {
+		uint32_t least = i, l = 2 * i + 1;
+		if (l < in->heaped && before(in, l, least))
+			least = l;
+		if (l + 1 < in->heaped && before(in, l + 1, least))
+			least = l + 1;
+		if (least == i)
+			return;
+		swap(in, i, least);
+		i = least;
+	}
+}
+
+static void sift_up(struct inputs *in, uint32_t i)
+{
+	for (; i && before(in, i, (i - 1) / 2); i = (i - 1) / 2)
+		swap(in, i, (i - 1) / 2);
+}
+
+/* What source's next is and when: 1, 0 when it has ended, -1 with err. Sources above all streams are lanes. */
+static int peek(struct inputs *in, uint32_t source, int64_t *t, uint32_t *own, struct error *err)
+{
+	if (source >= in->streams) {
+		struct lane_in *l = &in->lane[source - in->streams];
+		uint32_t epoch = 0;
+		int more = l->at < l->n ? 1 : refill_lane(in, l, err);
+		*own = 0;
+		if (more > 0)
+			*t = t_add(clockmap_guest(in->clock, l->buf[l->at].reap, &epoch), in->lag);
+		return more;
+	}
+	struct stream_in *st = &in->stream[source];
+	for (;;) {
+		int more = st->at < st->n ? 1 : refill(in, st, err);
+		if (more <= 0 || on_axis(in, st, &st->buf[st->at], t, own))
+			return more;
+		st->at++;
+	}
+}
+
+static int start_sources(struct inputs *in, struct error *err)
+{
+	in->heaped = 0;
+	for (uint32_t i = 0; i < in->streams + in->lanes; i++) {
+		int64_t t = 0;
+		uint32_t own = 0;
+		int more = peek(in, i, &t, &own, err);
+		if (more < 0)
+			return -1;
+		if (!more)
+			continue;
+		in->heap[in->heaped].t = in->heap[in->heaped].real = t;
+		in->heap[in->heaped].source = i;
+		in->heap[in->heaped].own = own;
+		sift_up(in, in->heaped++);
+	}
+	return 0;
+}
+
+int inputs_rewind(struct inputs *in, struct error *err)
+{
+	for (uint32_t i = 0; i < in->streams; i++) {
+		struct stream_in *st = &in->stream[i];
+		st->n = st->at = st->chunk = st->skip = st->epoch = 0;
+		st->anchors.at = 0;
+		st->anchors.unplaced = 0;
+		st->ended = false;
+	}
+	for (uint32_t i = 0; i < in->lanes; i++) {
+		struct lane_in *l = &in->lane[i];
+		l->n = l->at = l->skip = 0;
+		l->chunk = l->first;
+	}
+	in->given = false;
+	return start_sources(in, err);
+}
+
+/* The one given last moves on: what was given lives in a buffer that is only refilled now. */
+static int advance(struct inputs *in, struct error *err)
+{
+	uint32_t source = in->heap[0].source;
+	int64_t t = 0, last = in->heap[0].t;
+	uint32_t own = 0;
+	if (source >= in->streams)
+		in->lane[source - in->streams].at++;
+	else
+		in->stream[source].at++;
+	int more = peek(in, source, &t, &own, err);
+	if (more < 0)
+		return -1;
+	if (more) {
+		/* A stream keeps its order, whatever its stamps say, and so does a lane. */
+		in->heap[0].t = t > last ? t : last;
+		in->heap[0].real = t;
+		in->heap[0].own = own;
+	} else {
+		in->heap[0] = in->heap[--in->heaped];
+	}
+	sift_down(in, 0);
+	return 0;
+}
+
+int inputs_next(struct inputs *in, struct event *e, struct io_ref *io, struct error *err)
+{
+	if (in->given && in->heaped && advance(in, err))
+		return -1;
+	in->given = in->heaped > 0;
+	if (!in->given)
+		return 0;
+	uint32_t source = in->heap[0].source;
+	if (source >= in->streams) {
+		struct lane_in *l = &in->lane[source - in->streams];
+		*io = (struct io_ref){ &l->buf[l->at], in->chunk[l->chunk - 1].first + l->skip - l->n + l->at };
+		return 2;
+	}
+	struct stream_in *st = &in->stream[source];
+	e->t = in->heap[0].real;
+	e->own = in->heap[0].own;
+	e->stream = (uint16_t)source;
+	e->s = &st->buf[st->at];
+	return 1;
+}
+
+/* ---- opening ---- */
+
+/* A log's stamps need the anchors on both sides of them, so these are gathered first. */
+static int gather_anchors(struct inputs *in, struct error *err)
+{
+	for (uint32_t i = 0; i < in->streams; i++) {
+		struct stream_in *st = &in->stream[i];
+		if (st->is.clock != STREAM_REALTIME && st->is.clock != STREAM_MONOTONIC)
+			continue;
+		for (;; st->chunk++) {
+			int n = read_chunk(in, st, in->scratch, err);
+			if (n < 0)
+				return -1;
+			if (!n)
+				break;
+			for (int k = 0; k < n; k++)
+				if (in->scratch[k].kind == SIGHT_ANCHOR && anchors_take(&st->anchors, in->clock, &in->scratch[k]))
+					return error_set(err, ERR_LIMIT, "out of memory for clock anchors");
+		}
+		anchors_seal(&st->anchors);
+		in->bytes += st->anchors.cap * sizeof(struct anchor);
+	}
+	return 0;
+}
+
+static int reserve(struct inputs *in, struct error *err)
+{
+	uint64_t streams = in->streams ? in->streams : 1, lanes = in->lanes ? in->lanes : 1;
+	uint64_t per_stream = STREAM_BYTES / sizeof(struct sighting) / streams, per_lane = LANE_BYTES / sizeof(struct io_record) / lanes;
+	in->per_stream = per_stream < SIGHT_CHUNK ? (uint32_t)per_stream : SIGHT_CHUNK;
+	in->per_lane = per_lane < IOREC_CHUNK ? (uint32_t)per_lane : IOREC_CHUNK;
+	in->heap = calloc(streams + lanes, sizeof(*in->heap));
+	bool ok = in->heap != NULL;
+	for (uint32_t i = 0; i < in->streams; i++)
+		ok &= (in->stream[i].buf = malloc(in->per_stream * sizeof(struct sighting))) != NULL;
+	for (uint32_t i = 0; i < in->lanes; i++)
+		ok &= (in->lane[i].buf = malloc(in->per_lane * sizeof(struct io_record))) != NULL;
+	in->bytes += streams * (in->per_stream * sizeof(struct sighting) + sizeof(struct stream_in)) +
+		    lanes * (in->per_lane * sizeof(struct io_record)) + in->chunks * sizeof(*in->chunk) +
+		    SIGHT_CHUNK * sizeof(struct sighting) + IOREC_CHUNK * sizeof(struct io_record);
+	return ok ? 0 : error_set(err, ERR_LIMIT, "out of memory for %u streams", in->streams);
+}
+
+int inputs_open(struct inputs *in, struct store *s, uint64_t run, struct clockmap *c,
+		void (*each)(void *ctx, const struct io_record *r), void *ctx, struct error *err)
+{
+	in->store = s;
+	in->run = run;
+	in->clock = c;
+	in->scratch = calloc(SIGHT_CHUNK, sizeof(*in->scratch));
+	int rc = in->scratch ? store_each_stream(s, run, take_stream, in, err) : 1;
+	if (rc > 0)
+		return error_set(err, ERR_LIMIT, "out of memory for streams");
+	if (rc < 0 || gather_anchors(in, err) || list_chunks(in, each, ctx, err))
+		return -1;
+	return reserve(in, err);
+}
+
+void inputs_fini(struct inputs *in)
+{
+	for (uint32_t i = 0; in->stream && i < in->streams; i++) {
+		free(in->stream[i].buf);
+		free(in->stream[i].anchors.list);
+	}
+	for (uint32_t i = 0; in->lane && i < in->lanes; i++)
+		free(in->lane[i].buf);
+	free(in->stream);
+	free(in->lane);
+	free(in->chunk);
+	free(in->scratch);
+	free(in->io_scratch);
+	free(in->heap);
+	memset(in, 0, sizeof(*in));
+}
