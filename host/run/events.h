@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Life-cycle events inside a run's window, as asked for with `--event AT:DO`: the VM is stopped and continued, its state is saved and
- * taken back, at a time after the window's opening. One after another: an event whose time comes while another is under way waits.
+ * taken back, at a time after the window's opening. One after another: an event whose time comes while another, or the burst of exchanges after it, is under way waits.
  *
  * The snapshot goes into the scratch disk's qcow2 file, under one name; loadvm takes back the last savevm of the same run.
  */

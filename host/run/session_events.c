@@ -210,3 +210,8 @@ void session_on_event(struct session *s, void (*fn)(void *ctx, const struct vm_e
 	s->on_event = fn;
 	s->on_event_ctx = ctx;
 }
+
+bool session_settled(const struct session *s)
+{
+	return !s->burst;
+}

@@ -1,0 +1,83 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Life-cycle events inside a window, with real guests: every break of the guest's clock is seen, every epoch has a bound
+# of its own, and nothing that the guest recorded is lost.
+set -u
+: "${O:?}" "${SRC:?}" "${BIFOCAL_BIN:?}"
+bifocal=$BIFOCAL_BIN/bifocal
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/bifocal-events.XXXXXX") || exit 1
+export BIFOCAL_DB="$work/db"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+n=0 failed=0
+
+check() { # what, command…
+	n=$((n + 1))
+	what=$1
+	shift
+	if "$@"; then
+		echo "ok $n - $what"
+	else
+		echo "not ok $n - $what"
+		sed 's/^/# /' "$work/out" | tail -n 15
+		failed=1
+	fi
+}
+field() { # key: its first value in the JSON of the last run
+	sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$work/json" | head -n 1
+}
+is() { # value, wanted
+	[ "$1" = "$2" ] && return 0
+	echo "# $1, not $2"
+	return 1
+}
+refused() { # word, options…
+	word=$1
+	shift
+	"$bifocal" run --workload runtime=3s "$@" >"$work/out" 2>&1
+	is $? 2 && grep -qF -- "$word" "$work/out"
+}
+# A run of so many seconds with the events given, and what it left.
+run() { # seconds, disk format, AT:DO…
+	seconds=$1 format=$2
+	shift 2
+	for e in "$@"; do
+		set -- "$@" --event "$e"
+		shift
+	done
+	"$bifocal" run --vm vm.accel=tcg --vm disk.format="$format" --workload runtime="${seconds}s" "$@" >"$work/out" 2>&1
+	status=$?
+	"$bifocal" show last --json >"$work/json" 2>>"$work/out"
+	return $status
+}
+# complete, so many epochs, all that was issued is there
+whole() { # epochs
+	is "$(field status)" complete && is "$(field epochs)" "$1" && is "$(field recorded)" "$(field issued)" && is "$(field seen)" "$(field recorded)"
+}
+
+# ---- refused before a guest is booted ----
+
+check 'a savevm needs a disk that holds snapshots' refused 'disk.format=qcow2' --event 1s:savevm
+check 'a loadvm needs a savevm' refused 'without a savevm' --vm disk.format=qcow2 --event 1s:loadvm
+check 'a stop needs a cont' refused 'no cont' --event 1s:stop
+check 'an event after the window' refused ' s long' --event 1s:stop --event 10s:cont
+check 'an unknown event' refused 'none of stop cont savevm loadvm' --event 1s:explode
+
+# ---- stop and cont ----
+
+check 'stop and cont, twice' run 3 raw 700ms:stop 1s:cont 1700ms:stop 1800ms:cont
+check '… three epochs, nothing lost' whole 3
+
+# Without a word from QEMU the exchange finds an epoch too, if the jump is wider than its bound; here QEMU tells.
+check 'twenty stops in a row' run 5 raw $(i=0; while [ $i -lt 20 ]; do echo "$((200 + i * 200))ms:stop $((300 + i * 200))ms:cont"; i=$((i + 1)); done)
+check '… twenty-one epochs, nothing lost' whole 21
+
+# ---- savevm and loadvm ----
+
+check 'savevm and loadvm' run 4 qcow2 1s:savevm 2500ms:loadvm
+check '… three epochs, nothing lost' whole 3
+check 'a second savevm, and loadvm of that one, twice' run 5 qcow2 500ms:savevm 1500ms:savevm 2500ms:loadvm 3500ms:loadvm
+check '… five epochs, nothing lost' whole 5
+
+echo "1..$n"
+exit $failed
