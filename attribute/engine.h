@@ -87,10 +87,10 @@ struct clockmap {
 int clockmap_load(struct clockmap *c, struct store *s, uint64_t run, struct error *err);
 void clockmap_fini(struct clockmap *c);
 /* An ANCHOR sighting, in the order of the log. -1 without memory. */
-int anchors_take(struct anchors *a, const struct clockmap *c, const struct sighting *s);
-void anchors_seal(struct anchors *a);
+int logmap_take(struct anchors *a, const struct clockmap *c, const struct sighting *s);
+void logmap_seal(struct anchors *a);
 /* A log's stamp; *own gets its half-width. False when it cannot be converted. */
-bool anchors_place(struct anchors *a, uint64_t ns, int64_t *t, uint32_t *own);
+bool logmap_place(struct anchors *a, uint64_t ns, int64_t *t, uint32_t *own);
 int64_t clockmap_host(const struct clockmap *c, uint64_t tsc);
 /* A guest's stamp; *epoch is where to look first, and then where it lies. A stamp in a break goes to the nearest epoch. */
 int64_t clockmap_guest(const struct clockmap *c, uint64_t tsc, uint32_t *epoch);

@@ -85,7 +85,7 @@ static bool on_axis(struct inputs *in, struct stream_in *st, const struct sighti
 	case STREAM_REALTIME:
 	case STREAM_MONOTONIC:
 		st->anchors.at += s->kind == SIGHT_ANCHOR;
-		return anchors_place(&st->anchors, s->time, t, own);
+		return logmap_place(&st->anchors, s->time, t, own);
 	default:
 		return false;
 	}
@@ -318,10 +318,10 @@ static int gather_anchors(struct inputs *in, struct error *err)
 			if (!n)
 				break;
 			for (int k = 0; k < n; k++)
-				if (in->scratch[k].kind == SIGHT_ANCHOR && anchors_take(&st->anchors, in->clock, &in->scratch[k]))
+				if (in->scratch[k].kind == SIGHT_ANCHOR && logmap_take(&st->anchors, in->clock, &in->scratch[k]))
 					return error_set(err, ERR_LIMIT, "out of memory for clock anchors");
 		}
-		anchors_seal(&st->anchors);
+		logmap_seal(&st->anchors);
 		in->bytes += st->anchors.cap * sizeof(struct anchor);
 	}
 	return 0;

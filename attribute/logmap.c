@@ -19,7 +19,7 @@ static void thin_out(struct anchors *a)
 	a->every *= 2;
 }
 
-int anchors_take(struct anchors *a, const struct clockmap *c, const struct sighting *s)
+int logmap_take(struct anchors *a, const struct clockmap *c, const struct sighting *s)
 {
 	int64_t before = clockmap_host(c, s->key), after = clockmap_host(c, s->sector);
 	uint64_t width = (uint64_t)t_sub(after, before);
@@ -83,7 +83,7 @@ static void find_rates(struct anchors *a)
 	}
 }
 
-void anchors_seal(struct anchors *a)
+void logmap_seal(struct anchors *a)
 {
 	find_rates(a);
 	for (size_t i = 0; i + 1 < a->n; i++) {
@@ -129,7 +129,7 @@ static uint32_t outwards(double v)
 	return v >= (double)UINT32_MAX ? UINT32_MAX : (uint32_t)ceil(v);
 }
 
-bool anchors_place(struct anchors *a, uint64_t ns, int64_t *t, uint32_t *own)
+bool logmap_place(struct anchors *a, uint64_t ns, int64_t *t, uint32_t *own)
 {
 	if (a->n < 2)
 		return false;
