@@ -149,6 +149,8 @@ int cmd_show(int argc, char **argv, struct error *err)
 
 /* ---- list ---- */
 
+enum { RESULT_MAX = 4 << 20 };     /* of a packed result, as attribute/ takes it */
+
 struct list {
 	struct store *store;
 	json_t *json;                  /* NULL: text */
@@ -169,6 +171,19 @@ static void list_text(struct list *l, const struct store_run *r, const char *rw,
 	       (unsigned long long)summary_attr_u64(l->store, r->run, "window.issued"), load, what);
 }
 
+/* What the stored result says; a run without one costs too much to attribute for a list. */
+static void put_matched(struct list *l, json_t *o, uint64_t run)
+{
+	struct attribution *at = calloc(1, sizeof(*at));
+	struct wbuf w;
+	wbuf_heap(&w, RESULT_MAX);
+	bool have = at && store_result(l->store, run, &w, NULL) > 0 && !attribution_unpack((struct span){ w.p, w.len }, at, NULL);
+	json_object_set_new(o, "counted", have ? json_integer((json_int_t)at->counted) : json_null());
+	json_object_set_new(o, "matched", have ? json_integer((json_int_t)at->matched) : json_null());
+	wbuf_fini(&w);
+	free(at);
+}
+
 static void list_json(struct list *l, const struct store_run *r, const char *cell)
 {
 	json_t *o = json_object();
@@ -177,6 +192,7 @@ static void list_json(struct list *l, const struct store_run *r, const char *cel
 	json_object_set_new(o, "status", json_string(run_status_name(r->status)));
 	json_object_set_new(o, "created_ns", json_integer((json_int_t)r->created_ns));
 	json_object_set_new(o, "issued", json_integer((json_int_t)summary_attr_u64(l->store, r->run, "window.issued")));
+	put_matched(l, o, r->run);
 	json_object_set_new(o, "cell", json_assignments(cell));
 	json_array_append_new(l->json, o);
 }

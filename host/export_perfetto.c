@@ -4,8 +4,8 @@
  *
  * One process a vantage, in the order of a request's way down; in each, one thread a slot. A job's requests overlap, but a thread's
  * slices must nest: a slot holds one request at a time, and every slice of a request lies on its slot's threads, between submit and
- * reap. A request is a slice on guest.app and one a phase below; flow arrows join them. Times are in µs since the
- * window opened, to the nanosecond.
+ * reap. A thread's number is its own among all processes', since Perfetto names threads by it alone. A request is a slice on
+ * guest.app and one a phase below; flow arrows join them. Times are in µs since the window opened, to the nanosecond.
  *
  * A phase of negative length, or one that leaves the request, is drawn cut; its argument `ns` says what it is.
  */
@@ -183,9 +183,6 @@ static void request_slice(struct drawing *d)
 	if (t->e->columns)
 		printf(",\"cause\":\"%s\",\"served_from\":\"%s\",\"clock_bound_ns\":%.1f", cause_name(r->cause), served_name(r->served), export_ns(t->e, r->offset_err));
 	printf("%s}}", r->io.flags & IO_IN_RAMP ? ",\"in_ramp\":true" : "");
-	if (r->violations)
-		event(t, "{\"ph\":\"i\",\"s\":\"t\",\"name\":\"causality violation\",\"pid\":%d,\"tid\":%u,\"ts\":" US ",\"args\":{\"phases\":%u}}", TRACK_APP, tid,
-		      US_OF(d->begin), r->violations);
 	d->arrow[d->arrows++] = (struct arrow){ TRACK_APP, tid, d->begin };
 	d->last_track = TRACK_APP;
 }
@@ -234,6 +231,14 @@ static void flow_arrows(struct drawing *d)
 		      i == 0 ? 's' : i == d->arrows - 1 ? 'f' : 't', d->r->index + 1, d->arrow[i].track, d->arrow[i].tid, US_OF(d->arrow[i].ts));
 }
 
+/* Behind the arrows in the file: Perfetto takes an instant for a slice, and an arrow begins on the last one before it. */
+static void violation_mark(const struct drawing *d)
+{
+	if (d->r->violations)
+		event(d->t, "{\"ph\":\"i\",\"s\":\"t\",\"name\":\"causality violation\",\"pid\":%d,\"tid\":%u,\"ts\":" US ",\"args\":{\"phases\":%u}}", TRACK_APP,
+		      thread_id(TRACK_APP, (size_t)(d->slot - d->t->slot)), US_OF(d->begin), d->r->violations);
+}
+
 static void phases(struct drawing *d)
 {
 	int from = AT_APP_SUBMIT;
@@ -272,6 +277,7 @@ static int draw(void *ctx, const struct attributed *r)
 	request_slice(&d);
 	phases(&d);
 	flow_arrows(&d);
+	violation_mark(&d);
 	count_change(t, d.begin, d.end);
 	return 0;
 }
