@@ -25,6 +25,12 @@ static double boundary_ns(const struct export *e, const struct attributed *v, un
 	return export_signed_ns(e, v->at[b] - v->at[AT_APP_SUBMIT]);
 }
 
+/* The clocks were related at all. */
+static bool bound_known(const struct attributed *v)
+{
+	return !(v->offset_err >> 62);
+}
+
 static int csv_line(void *ctx, const struct attributed *v)
 {
 	const struct export *e = ctx;
@@ -40,8 +46,12 @@ static int csv_line(void *ctx, const struct attributed *v)
 		if (v->seen & 1u << b)
 			printf("%.1f", boundary_ns(e, v, b));
 	}
+	if (e->columns && bound_known(v))
+		printf(",%.1f", export_ns(e, v->offset_err));
+	else if (e->columns)
+		putchar(',');
 	if (e->columns)
-		printf(",%.1f,%s,%s", export_ns(e, v->offset_err), served_name(v->served), cause_name(v->cause));
+		printf(",%s,%s", served_name(v->served), cause_name(v->cause));
 	putchar('\n');
 	return 0;
 }
@@ -62,9 +72,12 @@ static int jsonl_line(void *ctx, const struct attributed *v)
 		else
 			printf(",\"%s_ns\":null", boundary_name(b));
 	}
+	if (e->columns && bound_known(v))
+		printf(",\"clock_bound_ns\":%.1f", export_ns(e, v->offset_err));
+	else if (e->columns)
+		printf(",\"clock_bound_ns\":null");
 	if (e->columns)
-		printf(",\"clock_bound_ns\":%.1f,\"served_from\":\"%s\",\"cause\":\"%s\"", export_ns(e, v->offset_err), served_name(v->served),
-		       cause_name(v->cause));
+		printf(",\"served_from\":\"%s\",\"cause\":\"%s\"", served_name(v->served), cause_name(v->cause));
 	puts("}");
 	return 0;
 }

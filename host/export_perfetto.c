@@ -181,7 +181,9 @@ static void request_slice(struct drawing *d)
 	      ",\"sector\":%" PRIu64 ",\"result\":%" PRId32, op_name(r->io.op), r->io.length, TRACK_APP, tid, US_OF(d->begin), US_OF(d->end - d->begin), r->index,
 	      r->io.sector, r->io.result);
 	if (t->e->columns)
-		printf(",\"cause\":\"%s\",\"served_from\":\"%s\",\"clock_bound_ns\":%.1f", cause_name(r->cause), served_name(r->served), export_ns(t->e, r->offset_err));
+		printf(",\"cause\":\"%s\",\"served_from\":\"%s\"", cause_name(r->cause), served_name(r->served));
+	if (t->e->columns && !(r->offset_err >> 62))
+		printf(",\"clock_bound_ns\":%.1f", export_ns(t->e, r->offset_err));
 	printf("%s}}", r->io.flags & IO_IN_RAMP ? ",\"in_ramp\":true" : "");
 	d->arrow[d->arrows++] = (struct arrow){ TRACK_APP, tid, d->begin };
 	d->last_track = TRACK_APP;
@@ -212,7 +214,7 @@ static void phase_slice(struct drawing *d, unsigned from, unsigned to)
 	if (r->kind[to])
 		printf(",\"by\":\"%s\",\"thread\":%" PRIu32, sight_name(r->kind[to]), r->thread[to]);
 	uint64_t bound = attributed_bound(r, from, to);
-	if (bound)
+	if (bound && !(bound >> 62))
 		printf(",\"bound_ns\":%.1f", export_ns(t->e, bound));
 	if (cut)
 		printf(",\"cut\":true,\"ns\":%.1f", export_signed_ns(t->e, (uint64_t)cycles));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/page.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -130,7 +131,7 @@ void page_bound(const struct page *p, double ns, int columns)
 {
 	char number[32], text[48] = "";
 	if (ns > 0)
-		snprintf(text, sizeof(text), "± %s", format_ns(ns, number, sizeof(number)));
+		snprintf(text, sizeof(text), isfinite(ns) ? "± %s" : "unknown", format_ns(ns, number, sizeof(number)));
 	printf("%s", page_ink(p, INK_DIM));
 	page_right(text, columns);
 	printf("%s", page_plain(p));

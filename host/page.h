@@ -44,7 +44,7 @@ void facts_end(void);
 
 /* Text behind a label, folded at blanks; control characters, which may come from a foreign database, as '?'. */
 void page_text(const struct page *p, const char *label, const char *text);
-/* "± 812 ns" in so many columns, blank where there is nothing to bound. */
+/* "± 812 ns" in so many columns, blank where there is nothing to bound, "unknown" where it is infinite. */
 void page_bound(const struct page *p, double ns, int columns);
 /* The name of the time between two boundaries in so many columns. A merged one is marked, and what does not fit of it is left in
  * *rest ("" if nothing is), for a line of its own below. */

@@ -35,7 +35,9 @@ bool show_has_phases(const struct attribution *at);
 const struct epoch_bound *show_epoch(const struct attribution *at);
 /* Half of an interval of cycles, in ns. */
 double show_half_ns(const struct attribution *at, int64_t lo, int64_t hi);
-/* Where boundary `b` was seen, by what showed it: "guest.app", "guest.kernel", "vmm", "host.kernel". Static. */
+/* A bound in ns; infinite where the clocks were not related at all. */
+double show_bound_ns(const struct attribution *at, uint64_t cycles);
+/* Where a boundary was seen, by what showed it: "guest.app", "guest.kernel", "vmm", "host.kernel". Static. */
 const char *show_vantage(unsigned kind);
 
 /* The keys of `show --json` that attribution fills. */

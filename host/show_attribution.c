@@ -64,6 +64,11 @@ double show_half_ns(const struct attribution *at, int64_t lo, int64_t hi)
 	return attribution_ns(at, (double)((uint64_t)hi - (uint64_t)lo) / 2);
 }
 
+double show_bound_ns(const struct attribution *at, uint64_t cycles)
+{
+	return cycles >> 62 ? INFINITY : attribution_ns(at, (double)cycles);
+}
+
 const char *show_vantage(unsigned kind)
 {
 	return kind ? vantage_name(sight_vantage(kind)) : "guest.app";
@@ -89,7 +94,7 @@ static json_t *phase(const struct attribution *at, const struct span_stat *s, do
 	put(o, "min_ns", s->count ? cycles_ns(at, s->min) : json_null());
 	put(o, "max_ns", s->count ? cycles_ns(at, s->max) : json_null());
 	put(o, "share", all > 0 ? real(s->sum / all) : json_null());
-	put(o, "bound_ns", real(attribution_ns(at, (double)s->bound)));
+	put(o, "bound_ns", real(show_bound_ns(at, s->bound)));
 	put(o, "exact", json_false());
 	return o;
 }

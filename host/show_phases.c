@@ -86,7 +86,7 @@ static bool row(const struct page *p, const struct span_stat *s, double all, dou
 	quantile(p, s->p99);
 	if (wide(p))
 		quantile(p, s->p999);
-	page_bound(p, attribution_ns(p->at, (double)s->bound), BOUND);
+	page_bound(p, show_bound_ns(p->at, s->bound), BOUND);
 	page_right(share_text(share, text, sizeof(text)), SHARE);
 	printf(" %s%s%s\n", page_ink(p, INK_BAR), term_span(0, most > 0 ? s->sum / most : 0, share > 0 ? bar_columns(p) : 0, bar, sizeof(bar)), page_plain(p));
 	if (*rest)

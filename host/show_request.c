@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `bifocal show RUN --request`: one request's way across the vantages, boundary by boundary. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ static double between_ns(const struct attribution *at, const struct attributed *
 
 static double bound_ns(const struct attribution *at, const struct attributed *r, unsigned from, unsigned to)
 {
-	return attribution_ns(at, (double)attributed_bound(r, from, to));
+	return show_bound_ns(at, attributed_bound(r, from, to));
 }
 
 /* ---- for people ---- */
@@ -208,6 +209,12 @@ static void put(json_t *o, const char *key, json_t *value)
 	json_object_set_new(o, key, value);
 }
 
+/* JSON knows no infinity. */
+static json_t *bound(double ns)
+{
+	return isfinite(ns) ? json_real(ns) : json_null();
+}
+
 static json_t *number(uint64_t v)
 {
 	return json_integer((json_int_t)v);
@@ -220,7 +227,7 @@ static json_t *boundary_json(const struct attribution *at, const struct attribut
 	put(o, "vantage", json_string(show_vantage(r->kind[b])));
 	put(o, "at_ns", json_real(between_ns(at, r, AT_APP_SUBMIT, b)));
 	put(o, "at_guest_tsc", number(r->at[b]));
-	put(o, "bound_ns", json_real(bound_ns(at, r, AT_APP_SUBMIT, b)));
+	put(o, "bound_ns", bound(bound_ns(at, r, AT_APP_SUBMIT, b)));
 	put(o, "thread", r->thread[b] ? number(r->thread[b]) : json_null());
 	put(o, "sighting", r->kind[b] ? json_string(sight_name(r->kind[b])) : json_null());
 	return o;
@@ -237,7 +244,7 @@ static json_t *phase_json(const struct attribution *at, const struct attributed 
 	put(o, "crosses_clocks", json_boolean(phase_crosses(from, to)));
 	put(o, "ns", json_real(between_ns(at, r, from, to)));
 	put(o, "cycles", json_integer((int64_t)(r->at[to] - r->at[from])));
-	put(o, "bound_ns", json_real(bound_ns(at, r, from, to)));
+	put(o, "bound_ns", bound(bound_ns(at, r, from, to)));
 	return o;
 }
 
@@ -267,7 +274,7 @@ json_t *show_request_json(const struct summary *sum, const struct attribution *a
 	put(o, "cause", json_string(cause_name(r->cause)));
 	put(o, "served_from", json_string(served_name(r->served)));
 	put(o, "epoch", number(r->epoch));
-	put(o, "clock_bound_ns", json_real(attribution_ns(at, (double)r->offset_err)));
+	put(o, "clock_bound_ns", bound(show_bound_ns(at, r->offset_err)));
 	put(o, "merged_ios", number(r->shared));
 	put(o, "split_into", number(r->children));
 	put(o, "requeues", number(r->requeues));
