@@ -226,6 +226,7 @@ struct call {
 
 struct host_block {
 	uint64_t id, sector, before;
+	int64_t first;                 /* when its bio was queued, or it was issued */
 	struct stamp issue, complete;
 	uint32_t length, thread, device;
 	uint8_t op;

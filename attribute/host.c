@@ -4,7 +4,8 @@
  *
  * A call that says its place (pread, pwrite) is found by (op, offset, length) of what the VMM submitted; one that says no length by
  * offset; one that says nothing (io_submit, io_uring_enter) is the first of its kind on the submitting thread that had not returned
- * when the submission was made. A block request belongs to the call in which its thread issued it.
+ * when the submission was made. A block request belongs to the call in which its thread queued its
+ * bio, or issued it where bios are not seen: the host may issue it on anybody's thread, later, merged with others.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -123,45 +124,77 @@ static void see_exit(struct engine *e, const struct event *v)
 	t->open_call = 0;
 }
 
-static uint64_t block_key(const struct sighting *s)
+/* ---- block requests: one object a bio, or a request where bios are not seen ---- */
+
+static uint64_t sectors(uint32_t length)
 {
-	return place_key(s->op, s->sector);
+	return ((uint64_t)length + 511) >> 9;
 }
 
-static void see_issue(struct engine *e, const struct event *v)
+static struct host_block *new_block(struct host_side *h, const struct event *v)
 {
-	struct host_side *h = &e->host;
 	struct host_thread *t = thread_of(h, v->s->thread, true);
 	uint32_t slot = (uint32_t)(h->block_ids & MASK);
 	if (h->block_ids >= POOL_CALLS)
 		keytab_drop(&h->blocks, slot);
 	struct host_block *b = &h->block[slot];
 	*b = (struct host_block){ .id = h->block_ids++, .sector = v->s->sector, .length = v->s->length, .op = v->s->op, .device = v->s->device,
-				  .thread = v->s->thread, .issue = stamp_of(v), .before = t ? t->last_block : 0 };
-	keytab_put(&h->blocks, slot, block_key(v->s));
+				  .thread = v->s->thread, .first = v->t, .before = t ? t->last_block : 0 };
+	keytab_put(&h->blocks, slot, place_key(b->op, b->sector));
 	if (t)
 		t->last_block = b->id + 1;
+	return b;
+}
+
+/* The oldest at this place that is not over, issued or not as asked. */
+static struct host_block *block_at(struct host_side *h, const struct sighting *s, uint64_t sector, bool issued)
+{
+	struct host_block *found = NULL;
+	int walked = 0;
+	for (uint32_t at = keytab_first(&h->blocks, place_key(s->op, sector)); at && walked++ < WALK_MAX; at = keytab_after(&h->blocks, at)) {
+		struct host_block *b = &h->block[at - 1];
+		if (stamp_seen(&b->issue) == issued && b->device == s->device && (!found || b->id < found->id))
+			found = b;
+	}
+	return found;
+}
+
+/* A request takes the bios that follow each other from its first sector on: merges. */
+static void see_issue(struct engine *e, const struct event *v)
+{
+	struct host_side *h = &e->host;
+	uint64_t at = v->s->sector, end = at + sectors(v->s->length);
+	for (int i = 0; i < WALK_MAX; i++) {
+		struct host_block *b = block_at(h, v->s, at, false);
+		if (!b && i)
+			return;
+		b = b ? b : new_block(h, v);
+		b->issue = stamp_of(v);
+		at += sectors(b->length);
+		if (at >= end || !b->length)
+			return;
+	}
 }
 
 static void see_complete(struct engine *e, const struct event *v)
 {
 	struct host_side *h = &e->host;
-	struct host_block *found = NULL;
-	int walked = 0;
-	for (uint32_t at = keytab_first(&h->blocks, block_key(v->s)); at && walked++ < WALK_MAX; at = keytab_after(&h->blocks, at)) {
-		struct host_block *b = &h->block[at - 1];
-		if (!stamp_seen(&b->complete) && b->device == v->s->device && (!found || b->id < found->id))
-			found = b;
+	uint64_t at = v->s->sector, end = at + sectors(v->s->length);
+	for (int i = 0; i < WALK_MAX; i++) {
+		struct host_block *b = block_at(h, v->s, at, true);
+		if (!b)
+			return;
+		b->complete = stamp_of(v);
+		keytab_drop(&h->blocks, (uint32_t)(b->id & MASK));
+		at += sectors(b->length);
+		if (at >= end || !b->length)
+			return;
 	}
-	if (!found)
-		return;
-	found->complete = stamp_of(v);
-	keytab_drop(&h->blocks, (uint32_t)(found->id & MASK));
 }
 
 void host_see(struct engine *e, const struct event *v)
 {
-	bool block = v->s->kind == SIGHT_H_ISSUE || v->s->kind == SIGHT_H_COMPLETE;
+	bool block = v->s->kind == SIGHT_H_QUEUE || v->s->kind == SIGHT_H_ISSUE || v->s->kind == SIGHT_H_COMPLETE;
 	if (block && e->host_device && v->s->device && v->s->device != e->host_device)
 		return;
 	switch (v->s->kind) {
@@ -170,6 +203,9 @@ void host_see(struct engine *e, const struct event *v)
 		break;
 	case SIGHT_H_EXIT:
 		see_exit(e, v);
+		break;
+	case SIGHT_H_QUEUE:
+		new_block(&e->host, v);
 		break;
 	case SIGHT_H_ISSUE:
 		see_issue(e, v);
@@ -285,8 +321,8 @@ struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *rem
 	struct host_block *found = NULL, *b = t ? block_of(h, t->last_block) : NULL;
 	if (*remembered)
 		return block_of(h, *remembered);
-	for (int i = 0; b && i < BACK_MAX && b->issue.t >= c->enter.t; i++, b = block_of(h, b->before)) {
-		bool under = !stamp_seen(&c->exit) || b->issue.t <= c->exit.t;
+	for (int i = 0; b && i < BACK_MAX && b->first >= c->enter.t; i++, b = block_of(h, b->before)) {
+		bool under = !stamp_seen(&c->exit) || b->first <= c->exit.t;
 		if (under && !b->claimed && (b->op == op || b->op == SIGHT_OP_NONE) && (op == IO_FLUSH || !length || b->length == length))
 			found = b;
 	}

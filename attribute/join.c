@@ -175,7 +175,7 @@ static void place_block(struct joint *j)
 	unsigned op = j->d ? j->d->op : j->g->op;
 	uint32_t length = j->s && j->s->length ? j->s->length : j->g->length;
 	struct host_block *b = j->c ? host_block_of(j->e, j->c, remembered, op, length) : NULL;
-	if (b) {
+	if (b && stamp_seen(&b->issue)) {
 		put(j, AT_HOST_ISSUE, &b->issue);
 		if (stamp_seen(&b->complete))
 			put(j, AT_HOST_COMPLETE, &b->complete);
