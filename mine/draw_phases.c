@@ -10,7 +10,7 @@
 #include "mine/emit.h"
 
 struct facts {
-	bool merged, crosses, tick, negative, repeats, single;
+	bool merged, crosses, tick, negative, repeats, pair, single;
 	double log_ns;               /* the largest bound of a phase that does not cross */
 	uint64_t violations;
 };
@@ -35,7 +35,7 @@ static struct facts find_facts(const struct phases_set *set, size_t n, unsigned 
 	for (size_t g = 0; g < n; g++) {
 		const struct phases *p = &set->group[g];
 		find_span_facts(&x, p, levels);
-		*(p->runs > 1 ? &x.repeats : &x.single) = true;
+		*(p->runs >= PHASES_REPEATS_MIN ? &x.repeats : p->runs > 1 ? &x.pair : &x.single) = true;
 		for (size_t r = 0; r < p->runs; r++)
 			x.violations += p->run[r].of->violations;
 	}
@@ -65,11 +65,12 @@ static void say_counts(FILE *f, const struct phases_set *set, size_t n)
 
 static void say_repeats(FILE *f, const struct facts *x, double level)
 {
+	if (x->repeats || x->pair)
+		fputs("Bars of several runs are means over the runs, each of which is a dot. ", f);
 	if (x->repeats)
-		fprintf(f, "Bars of several runs are means over the runs; whiskers and small figures: %g\u00a0%% interval over them, from boot to boot "
-			"(Student’s t). ", level * 100);
-	if (x->single)
-		fputs(x->repeats ? "Bars of one run have none. " : "One run each: no interval from boot to boot. ", f);
+		fprintf(f, "Whiskers and small figures: %g\u00a0%% interval over the runs, from boot to boot (Student’s t). ", level * 100);
+	if (x->pair || x->single)
+		fprintf(f, "%s runs tell too little from boot to boot for an interval. ", x->pair ? "Two" : "Single");
 }
 
 static void say_bounds(FILE *f, const struct facts *x)
@@ -121,7 +122,7 @@ static void say_falls(FILE *f, const struct analysis *a, size_t n)
 {
 	struct facts x = find_facts(&a->phases, n, 0);
 	fputs("Single requests, not means: typical is the median request", f);
-	fputs(x.repeats ? " of the middle run, p99 likewise, worst the longest of all runs. " : ", worst the longest. ", f);
+	fputs(x.repeats || x.pair ? " of the middle run, p99 likewise, worst the longest of all runs. " : ", worst the longest. ", f);
 	fputs("Zero is the submission; every phase begins where the one before it ended. Requests side by side share their axis. ", f);
 	say_bounds(f, &x);
 }

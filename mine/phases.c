@@ -39,7 +39,7 @@ static struct estimate mean_of(const double *v, size_t n, double level)
 	double squares = 0;
 	for (size_t i = 0; i < n; i++)
 		e.value += v[i] / (double)n;
-	if (n < 2)
+	if (n < PHASES_REPEATS_MIN)
 		return e;
 	for (size_t i = 0; i < n; i++)
 		squares += (v[i] - e.value) * (v[i] - e.value);
@@ -89,6 +89,9 @@ static void pool_span(struct phases_span *s, const struct phases *p, double leve
 	}
 	s->mean = mean_of(mean, n_mean, level);
 	s->mean.value = s->count ? sum / (double)s->count : 0;
+	/* What was never negative is not so in the mean. */
+	if (s->least >= 0)
+		s->mean.lo = fmax(0, s->mean.lo);
 	s->p50 = middle_of(p50, n50);
 	s->p99 = middle_of(p99, n99);
 	phase_span_name(s->from, s->to, s->name);
@@ -142,7 +145,6 @@ static void pool_level(struct phases *p, size_t level, double confidence, double
 	l->total = mean_of(v, l->runs, confidence);
 	l->total.lo = fmax(0, l->total.lo);
 	qsort(v, l->runs, sizeof(*v), by_size);
-	l->least = v[0];
 	l->most = v[l->runs - 1];
 }
 

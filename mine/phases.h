@@ -3,7 +3,7 @@
  * Where the time of a configuration's requests went: the attributions of its repeats, side by side and pooled.
  *
  * A repeat is one observation. At every level (mean, p50, p99, p99.9) total and parts are means over the repeats that support the
- * level, so that parts still sum to the total; from two repeats on with Student's t interval over them, which covers what
+ * level, so that parts still sum to the total; from three repeats on with Student's t interval over them, which covers what
  * varies from boot to boot. Percentiles of single phases are never averaged: the middle repeat's stands, with the repeats' range.
  */
 #ifndef BIFOCAL_MINE_PHASES_H
@@ -14,6 +14,8 @@
 #include "mine/stats.h"
 
 enum { LEVEL_MEAN, LEVEL_P50, LEVEL_P99, LEVEL_P999 };
+/* Two give t = 12.7, an interval that says nothing; the repeats themselves are drawn then. */
+enum { PHASES_REPEATS_MIN = 3 };
 
 /* One repeat. */
 struct phases_run {
@@ -39,7 +41,7 @@ struct phases_level {
 	size_t runs;                 /* repeats that support it; 0: none does */
 	uint64_t n;                  /* requests around it, all repeats together */
 	struct estimate total;       /* ns */
-	double least, most;          /* the repeats' totals */
+	double most;                 /* the largest of the repeats' totals */
 };
 
 struct phases {

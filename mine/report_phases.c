@@ -114,12 +114,12 @@ static void phases_table(FILE *f, const struct phases *p)
 
 void report_phases(FILE *f, const struct analysis *a)
 {
-	bool repeats = false, single = false;
+	bool repeats = false, few = false;
 	if (say_none(f, a))
 		return;
 	for (size_t g = 0; g < a->phases.groups; g++) {
 		phases_table(f, &a->phases.group[g]);
-		*(a->phases.group[g].runs > 1 ? &repeats : &single) = true;
+		*(a->phases.group[g].runs >= PHASES_REPEATS_MIN ? &repeats : &few) = true;
 	}
 	fputs("<p class=\"hint after\">In the order of a request’s life; a..b: phases that were not told apart, for what lies between was not seen or did "
 	      "not happen. Mean, p50 and p99 are of the requests that have the phase; shares are of all matched requests, and sum to 100&nbsp;%. "
@@ -127,8 +127,8 @@ void report_phases(FILE *f, const struct analysis *a)
 	if (repeats)
 		fprintf(f, "Small figures: below a mean its %g&nbsp;%% interval over the runs (Student’s t), below a percentile the runs’ range, the "
 			"middle run’s being above. ", a->t->level * 100);
-	if (single)
-		fputs("A configuration of one run has no interval from boot to boot. ", f);
+	if (few)
+		fprintf(f, "Fewer than %d runs have no interval from boot to boot. ", PHASES_REPEATS_MIN);
 	fputs("Percentiles to 0.2&nbsp;%. Bound: phases that cross from one clock to the other carry the bound between the clocks.</p>\n", f);
 }
 

@@ -12,7 +12,7 @@
 #include "mine/emit.h"
 
 enum {
-	HEADING = 24, LABEL = 19, BAR = 26, LEADERS = 24, AXIS = 24, PANEL_GAP = 20, KEY_GAP = 16, RIGHT = 14,
+	HEADING = 24, LABEL = 18, STRIP = 9, BAR = 24, LEADERS = 30, AXIS = 24, PANEL_GAP = 20, KEY_GAP = 16, RIGHT = 14,
 	NAME_MAX_BYTES = 160,
 	/* A leader's label stands no farther from its segment than this, or it is not found; a crossing's may stray, for the sake of its bound. */
 	LEADER_REACH = 70, CROSSING_REACH = 140, LEADER_GAP = 8,
@@ -29,7 +29,6 @@ struct bars {
 	struct box plot;             /* of one bar */
 	struct scale x;
 	double row;                  /* height of a configuration's row */
-	double whisker[2];           /* of the bar being drawn, pixels; empty where there is none */
 };
 
 static const struct text_style SMALL = { .size = TEXT_SMALL, .colour = { 0x56, 0x5e, 0x69, 255 } };
@@ -56,7 +55,7 @@ static struct scale level_scale(const struct phases *p, size_t n, size_t level)
 		x.lo = fmin(x.lo, stacked(&p[g], level, true));
 		x.hi = fmax(x.hi, fmax(stacked(&p[g], level, false), p[g].level[level].most));
 	}
-	/* An interval over two repeats may be ten times the bar: it is cut rather than the bars made small. */
+	/* An interval over few repeats may be many times the bar: it is cut rather than the bars made small. */
 	double longest = x.hi;
 	for (size_t g = 0; g < n; g++)
 		if (p[g].level[level].runs && p[g].level[level].total.supported)
@@ -138,28 +137,12 @@ struct segment {
 	bool inside;
 };
 
-/* The stretch of a segment that the whisker leaves free: the wider side. */
-static void free_stretch(const struct bars *b, const struct segment *g, double *left, double *right)
-{
-	*left = g->left;
-	*right = g->right;
-	if (!(b->whisker[1] > g->left && b->whisker[0] < g->right))
-		return;
-	double before = b->whisker[0] - g->left, behind = g->right - b->whisker[1];
-	if (before >= behind)
-		*right = b->whisker[0];
-	else
-		*left = b->whisker[1];
-}
-
 /* Words on a segment, when they fit: name and value, or the name. */
 static void write_inside(const struct bars *b, struct segment *g)
 {
 	const struct phase_look look = phase_look(g->s->from, g->s->to);
 	struct text_style style = { .size = TEXT_SMALL, .anchor = TEXT_CENTRE, .colour = look.text };
-	double left, right;
-	free_stretch(b, g, &left, &right);
-	double room = right - left - 8;
+	double room = g->right - g->left - 8;
 	const char *text = g->text;
 	struct box m = canvas_measure(b->c, &style, text);
 	/* A crossing's label is its bound: without it, it goes to a leader. */
@@ -170,7 +153,7 @@ static void write_inside(const struct bars *b, struct segment *g)
 	if (m.w > room)
 		return;
 	g->inside = true;
-	double middle = (left + right) / 2, y = b->plot.y + (b->plot.h - m.h) / 2;
+	double middle = (g->left + g->right) / 2, y = b->plot.y + (b->plot.h - m.h) / 2;
 	if (look.hatched)
 		canvas_rect(b->c, (struct box){ middle - m.w / 2 - 3, y, m.w + 6, m.h }, look.fill);
 	canvas_text(b->c, (struct point){ middle, y }, &style, text);
@@ -302,27 +285,25 @@ static void draw_segments(const struct bars *b, const struct segment *seg, size_
 	}
 }
 
-static void find_whisker(struct bars *b, const struct phases_level *l)
+/* Above the bar, where no words are: a dot a run, and the interval of their mean. */
+static void draw_runs(const struct bars *b, const struct phases *p, size_t level)
 {
-	b->whisker[0] = b->whisker[1] = b->plot.x;
-	if (!l->total.supported)
+	const struct phases_level *l = &p->level[level];
+	double y = b->plot.y - STRIP / 2.0, edge = b->plot.x + b->plot.w;
+	const struct stroke line = { INK, 1.2, 0 };
+	if (l->runs < 2)
 		return;
-	b->whisker[0] = fmax(b->plot.x, scale_map(&b->x, l->total.lo));
-	b->whisker[1] = scale_map(&b->x, l->total.hi);
-}
-
-static void draw_whisker(const struct bars *b)
-{
-	double y = b->plot.y + b->plot.h / 2, edge = b->plot.x + b->plot.w, lo = b->whisker[0], hi = b->whisker[1];
-	const struct stroke halo = { PAPER, 4, 0 }, line = { INK, 1.5, 0 };
-	for (int i = 0; i < 2 && hi > lo; i++) {
-		struct stroke s = i ? line : halo;
-		canvas_line(b->c, (struct point){ lo, y }, (struct point){ fmin(hi, edge), y }, s);
-		canvas_line(b->c, (struct point){ lo, y - 5 }, (struct point){ lo, y + 5 }, s);
+	if (l->total.supported) {
+		double lo = fmax(b->plot.x, scale_map(&b->x, l->total.lo)), hi = scale_map(&b->x, l->total.hi);
+		canvas_line(b->c, (struct point){ lo, y }, (struct point){ fmin(hi, edge), y }, line);
+		canvas_line(b->c, (struct point){ lo, y - 3 }, (struct point){ lo, y + 3 }, line);
 		/* Without an end where the edge cuts it. */
 		if (hi <= edge)
-			canvas_line(b->c, (struct point){ hi, y - 5 }, (struct point){ hi, y + 5 }, s);
+			canvas_line(b->c, (struct point){ hi, y - 3 }, (struct point){ hi, y + 3 }, line);
 	}
+	for (size_t r = 0; r < p->runs; r++)
+		if (p->run[r].of->level[level].n)
+			canvas_marker(b->c, (struct point){ scale_map(&b->x, attribution_ns(p->run[r].of, p->run[r].of->level[level].total)), y }, 0, 4.5, INK);
 }
 
 /* "virtio-blk, iothread on          1.21 ms  1.15–1.27  n = 240" */
@@ -354,7 +335,7 @@ static int draw_bar(struct bars *b, const struct phases *p, size_t level, double
 	autofree struct segment *seg = calloc(SPANS_MAX, sizeof(*seg));
 	if (!seg)
 		return error_set(err, ERR_LIMIT, "no memory for a chart");
-	b->plot.y = y + LABEL;
+	b->plot.y = y + LABEL + STRIP;
 	write_label(b, p, level, y);
 	if (!p->level[level].runs) {
 		canvas_rect(b->c, b->plot, SHADE);
@@ -363,10 +344,9 @@ static int draw_bar(struct bars *b, const struct phases *p, size_t level, double
 	size_t n = lay_segments(b, p, level, seg);
 	qsort(seg, n, sizeof(*seg), by_left);
 	draw_segments(b, seg, n);
-	find_whisker(b, &p->level[level]);
 	for (size_t i = 0; i < n; i++)
 		write_inside(b, &seg[i]);
-	draw_whisker(b);
+	draw_runs(b, p, level);
 	if (stacked(p, level, true) < 0) {
 		double x = scale_map(&b->x, p->level[level].total.value);
 		canvas_line(b->c, (struct point){ x, b->plot.y - 3 }, (struct point){ x, b->plot.y + b->plot.h + 3 }, (struct stroke){ INK, 2, 0 });
@@ -433,8 +413,8 @@ static int draw_panel(struct bars *b, size_t level, double y, struct error *err)
 		double at = top + (double)g * b->row;
 		/* Words do not stand on grid lines. */
 		if (any) {
-			canvas_rect(b->c, (struct box){ b->plot.x - 1, at, b->plot.w + 1, LABEL }, PAPER);
-			canvas_rect(b->c, (struct box){ b->plot.x - 1, at + LABEL + BAR, b->plot.w + 1, b->row - LABEL - BAR }, PAPER);
+			canvas_rect(b->c, (struct box){ b->plot.x - 1, at, b->plot.w + 1, LABEL + STRIP }, PAPER);
+			canvas_rect(b->c, (struct box){ b->plot.x - 1, at + LABEL + STRIP + BAR, b->plot.w + 1, LEADERS }, PAPER);
 		}
 		if (draw_bar(b, &b->p[g], level, at, err))
 			return -1;
@@ -465,7 +445,7 @@ static size_t count_bits(unsigned levels)
 struct canvas *attribution_bar_draw(const struct chart_look *look, const struct phases *p, size_t n, unsigned levels, struct error *err)
 {
 	autofree struct key_list *l = calloc(1, sizeof(*l));
-	struct bars b = { .p = p, .n = n, .row = LABEL + BAR + LEADERS };
+	struct bars b = { .p = p, .n = n, .row = LABEL + STRIP + BAR + LEADERS };
 	struct frame f = { 0 };
 	if (!l) {
 		error_set(err, ERR_LIMIT, "no memory for a chart");

@@ -2,7 +2,7 @@
 /*
  * The attribution bar: one panel a level (mean, p50, p99, p99.9), one bar a configuration, a request's phases stacked in the
  * order of its life from zero on. Phases that cross between the clocks are hatched and carry their ±. A part that is negative, as its
- * bound allows it to be, lies left of zero; a tick then marks the total. The whisker at a bar's end is the interval over repeats.
+ * bound allows it to be, lies left of zero; a tick then marks the total. Above the bar: a dot a repeat, and the interval over them.
  */
 #ifndef BIFOCAL_MINE_CHART_ATTRIBUTION_BAR_H
 #define BIFOCAL_MINE_CHART_ATTRIBUTION_BAR_H

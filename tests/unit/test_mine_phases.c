@@ -74,21 +74,26 @@ static void golden(struct attribution *a, double first, double second)
 static void test_golden(void **state)
 {
 	(void)state;
-	struct attribution *a = calloc(2, sizeof(*a));
-	struct mine_run run[2] = { 0 };
+	struct attribution *a = calloc(3, sizeof(*a));
+	struct mine_run run[3] = { 0 };
 	struct phases p;
 	struct error err = { 0 };
 	assert_non_null(a);
 	golden(&a[0], 40, 60);
 	golden(&a[1], 50, 150);
-	const struct phases_run r[2] = { { &run[0], &a[0] }, { &run[1], &a[1] } };
-	assert_int_equal(phases_pool(&p, "x", r, 2, 0.95, &err), 0);
+	golden(&a[2], 60, 240);
+	const struct phases_run r[3] = { { &run[0], &a[0] }, { &run[1], &a[1] }, { &run[2], &a[2] } };
 	const struct phases_level *l = &p.level[LEVEL_MEAN];
-	assert_true(l->runs == 2 && l->n == 20 && l->total.supported);
-	near(l->total.value, 150);
-	/* Student's t of one degree of freedom is 12.7062047362; the deviation of 100 and 200 over the root of two is 50. */
-	near(l->total.hi, 150 + 50 * 12.706204736174698);
+	assert_int_equal(phases_pool(&p, "x", r, 3, 0.95, &err), 0);
+	assert_true(l->runs == 3 && l->n == 30 && l->total.supported);
+	near(l->total.value, 200);
+	/* Student's t of two degrees of freedom is 4.30265272991; 100, 200 and 300 deviate by 100. */
+	near(l->total.hi, 200 + 100 / sqrt(3) * 4.302652729911275);
 	near(l->total.lo, 0);
+	phases_free(&p);
+	assert_int_equal(phases_pool(&p, "x", r, 2, 0.95, &err), 0);
+	assert_true(l->runs == 2 && l->n == 20 && !l->total.supported);
+	near(l->total.value, 150);
 	assert_int_equal(p.level[LEVEL_P50].runs, 0);
 	assert_int_equal(p.spans, 2);
 	near(p.span[0].part[LEVEL_MEAN], 45);
