@@ -55,6 +55,8 @@ const struct clock_track *session_clock_track(const struct session *s);
 struct tsc_scale session_scale(const struct session *s);
 /* A command that stops the guest or takes it back goes to QEMU next: the epoch ends here. `what` is an enum vm_mark. */
 void session_break(struct session *s, int what);
+/* What session_break() announced did not come to pass: a new epoch begins now. Nothing when QEMU has told more since. */
+void session_renew(struct session *s);
 /* No burst of exchanges is under way: the epoch after the last break has its bound. */
 bool session_settled(const struct session *s);
 /* Calls `fn` for every event of QEMU's, after the session has heeded it. NULL: nobody. */

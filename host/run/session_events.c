@@ -215,3 +215,12 @@ bool session_settled(const struct session *s)
 {
 	return !s->burst;
 }
+
+void session_renew(struct session *s)
+{
+	if (!clock_track_broken(s->clock))
+		return;
+	clock_track_since(s->clock, host_tsc_now());
+	session_observe_exact(s);
+	start_burst(s);
+}

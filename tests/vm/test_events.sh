@@ -79,5 +79,17 @@ check '… three epochs, nothing lost' whole 3
 check 'a second savevm, and loadvm of that one, twice' run 5 qcow2 500ms:savevm 1500ms:savevm 2500ms:loadvm 3500ms:loadvm
 check '… five epochs, nothing lost' whole 5
 
+# ---- a QEMU that refuses ----
+
+# An NVMe disk cannot be saved, and so neither can a VM that has one somewhere.
+printf '#!/bin/sh\ncase "$*" in *-blockdev*) exec qemu-system-x86_64 "$@" -device nvme,serial=x ;; esac\nexec qemu-system-x86_64 "$@"\n' >"$work/qemu"
+chmod 755 "$work/qemu"
+"$bifocal" run --vm vm.accel=tcg --vm vm.qemu="$work/qemu" --vm disk.format=qcow2 --workload runtime=3s --event 1s:savevm --event 2s:loadvm \
+	>"$work/out" 2>&1
+check 'a savevm that QEMU refuses makes the run partial' is $? 3
+"$bifocal" show last --json >"$work/json" 2>>"$work/out"
+check '… it is said, and so is the loadvm that it leaves nothing for' grep -q 'event savevm: .*nvme' "$work/out"
+check '… two events are lost, no I/O is' is "$(field event) $(field seen)" "2 $(field issued)"
+
 echo "1..$n"
 exit $failed
