@@ -23,6 +23,7 @@
 #include "host/json.h"
 #include "host/paths.h"
 #include "host/term.h"
+#include "host/trace/tracefs.h"
 #include "host/vm/accel.h"
 #include "host/vm/image.h"
 #include "host/vm/qemu.h"
@@ -254,17 +255,110 @@ static void check_mine(struct report *r)
 		remedy(add(r, "bifocal-mine", NOTE, "not installed; this node collects, but draws no reports"), "make all, or copy the database to a node that has it");
 }
 
-static void check_tracing(struct report *r)
-{
-	bool root = geteuid() == 0;
-	bool tracefs = access("/sys/kernel/tracing/trace_pipe", R_OK) == 0 || access("/sys/kernel/debug/tracing/trace_pipe", R_OK) == 0;
-	bool debugfs = access("/sys/kernel/debug/kvm", R_OK) == 0;
+/* ---- what shows where a request's time goes ---- */
 
-	if (root && tracefs)
-		add(r, "tracing", OK, "root, tracefs mounted%s", debugfs ? ", KVM's debugfs readable" : "");
+static void check_guest_tracing(struct report *r)
+{
+	struct vm_paths paths = { 0 };
+	struct error err = { 0 };
+
+	if (!config_bool(r->config, CFG_TRACE_GUEST))
+		remedy(add(r, "trace.guest", NOTE, "trace.guest=off; the guest's phases merge"), "--vm trace.guest=on");
+	else if (image_find(r->config, &paths, &err))
+		add_error(r, "trace.guest", &err)->status = NOTE;
 	else
-		remedy(add(r, "tracing", NOTE, "%s%s", root ? "root" : "not root", tracefs ? "" : ", no tracefs"),
-		       root ? "mount -t tracefs tracefs /sys/kernel/tracing" : "runs need no root; host kernel events will, once traced");
+		add(r, "trace.guest", OK, "the image's kernel is traced in the guest, which needs nothing of this node");
+}
+
+static const char *vmm_source(const char *choice)
+{
+	return strcmp(choice, "auto") == 0 ? "USDT probes where QEMU has them, else its trace log" : choice;
+}
+
+static void check_vmm_tracing(struct report *r)
+{
+	const char *choice = config_str(r->config, CFG_TRACE_VMM);
+	struct qemu_info q;
+	struct error err = { 0 };
+
+	if (strcmp(choice, "off") == 0)
+		remedy(add(r, "trace.vmm", NOTE, "trace.vmm=off; QEMU's phases merge"), "--vm trace.vmm=auto");
+	else if (qemu_probe(r->config, &q, &err))
+		add_error(r, "trace.vmm", &err)->status = NOTE;
+	else
+		add(r, "trace.vmm", OK, "QEMU %u.%u: %s", q.major, q.minor, vmm_source(choice));
+}
+
+/* A run mounts tracefs where root may; so that it is not mounted yet is no fault. */
+static bool is_mounted_by_run(const struct error *err)
+{
+	return geteuid() == 0 && err->code == ERR_NOT_FOUND && strstr(err->text, "not mounted");
+}
+
+static void check_host_tracing(struct report *r)
+{
+	struct tracefs t;
+	struct error err = { 0 };
+	char words[160] = "";
+
+	if (!config_bool(r->config, CFG_TRACE_HOST)) {
+		remedy(add(r, "trace.host", NOTE, "trace.host=off; phases of this node's kernel merge"), "--vm trace.host=on");
+		return;
+	}
+	if (tracefs_find(&t, false, &err)) {
+		if (is_mounted_by_run(&err))
+			add(r, "trace.host", OK, "root; a run mounts tracefs");
+		else
+			add_error(r, "trace.host", &err)->status = NOTE;
+		return;
+	}
+	if (!tracefs_has_tsc(&t)) {
+		remedy(add(r, "trace.host", NOTE, "tracefs has no clock x86-tsc; phases of this node's kernel merge"), "boot a kernel that has it (3.13 or later)");
+		return;
+	}
+	static const struct { const char *event, *without; } parts[] = {
+		{ "syscalls:sys_enter_pread64", " system calls (CONFIG_FTRACE_SYSCALLS)" }, { "block:block_rq_issue", " block events (CONFIG_BLK_DEV_IO_TRACE)" },
+		{ "kvm:kvm_exit", " KVM's events (modprobe kvm)" },
+	};
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if ((i < 2 || r->kvm) && !tracefs_has_event(&t, parts[i].event))
+			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s", words[0] ? "," : "", parts[i].without);
+	if (words[0])
+		remedy(add(r, "trace.host", NOTE, "%s, without%s", t.root, words), "a kernel with what stands in parentheses");
+	else
+		add(r, "trace.host", OK, "%s, clock x86-tsc, system calls and block events%s", t.root, r->kvm ? ", KVM's events" : "");
+}
+
+static void check_uprobes(struct report *r)
+{
+	struct tracefs t;
+	struct error err = { 0 };
+	char path[TRACEFS_ROOT_MAX + 16];
+
+	if (tracefs_find(&t, false, &err)) {
+		if (is_mounted_by_run(&err))
+			add(r, "uprobes", OK, "root; known once a run has mounted tracefs");
+		else
+			add_error(r, "uprobes", &err)->status = NOTE;
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/uprobe_events", t.root);
+	if (access(path, W_OK) == 0)
+		add(r, "uprobes", OK, "QEMU's USDT probes can be used where it has them");
+	else
+		remedy(add(r, "uprobes", NOTE, "none, so QEMU's USDT probes cannot be used; its trace log can"), "a kernel with CONFIG_UPROBE_EVENTS");
+}
+
+static void check_kvm_debugfs(struct report *r)
+{
+	if (!r->kvm)
+		return;
+	if (access("/sys/kernel/debug/kvm", R_OK | X_OK) == 0)
+		add(r, "kvm debugfs", OK, "readable: clocks can be related exactly");
+	else if (geteuid() == 0)
+		add(r, "kvm debugfs", OK, "root; a run mounts debugfs");
+	else
+		remedy(add(r, "kvm debugfs", NOTE, "%s: clocks are related by the other tiers", strerror(errno)), "run as root");
 }
 
 static void run_checks(struct report *r, const char *db)
@@ -280,7 +374,11 @@ static void run_checks(struct report *r, const char *db)
 	check_firmware(r);
 	check_program(r, "qemu-img", "disk.format=qcow2 needs it", "install qemu-utils");
 	check_mine(r);
-	check_tracing(r);
+	check_guest_tracing(r);
+	check_vmm_tracing(r);
+	check_host_tracing(r);
+	check_uprobes(r);
+	check_kvm_debugfs(r);
 }
 
 /* ---- telling ---- */
