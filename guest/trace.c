@@ -67,7 +67,11 @@ static bool has_tsc(struct trace *t)
 {
 	char clocks[256];
 
-	sys_read(clocks, sizeof(clocks), t->root, "%s/trace_clock", t->dir);
+	if (sys_read(clocks, sizeof(clocks), t->root, "%s/trace_clock", t->dir) < 0) {
+		trace_say_absent(t, 0, "tracefs cannot be read: %s%s", strerror(errno),
+				 errno == EPERM ? "; kernel lockdown forbids it: boot without lockdown=confidentiality" : "");
+		return false;
+	}
 	if (strstr(clocks, "x86-tsc"))
 		return true;
 	trace_say_absent(t, 0, "the trace clock x86-tsc is not there; stamps of another could not be compared with the agent's");

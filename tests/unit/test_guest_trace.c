@@ -76,6 +76,11 @@ static void test_no_tsc_clock(void **state)
 	prepare("virtio_blk", 0);
 	assert_int_equal(trace.state, TRACE_OFF);
 	assert_says(absent(0), "x86-tsc");
+	char path[256];
+	snprintf(path, sizeof(path), "%s/" TRACING "/trace_clock", root);
+	assert_int_equal(unlink(path), 0);
+	prepare("virtio_blk", 0);
+	assert_says(absent(0), "cannot be read");
 }
 
 static void test_set_up(void **state)
