@@ -11,6 +11,7 @@
 #include "host/cmd.h"
 #include "host/open.h"
 #include "host/run/study.h"
+#include "host/trace/vantage.h"
 
 struct run_args {
 	struct args_list probes, vm, workload, vary, events;
@@ -154,6 +155,7 @@ static int run_study(struct study *st, const struct run_args *a, const char *com
 		return -1;
 	if (!a->socket)
 		vm_sweep();
+	trace_sweep();
 	int code = clean_up_after_the_dead(store, err) ? -1 : study_execute(st, store, command, a->json, err);
 	store_close(store);
 	return code;

@@ -2,15 +2,18 @@
 #include "host/run/run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "attribute/attribute.h"
 #include "common/log.h"
 #include "common/tsc.h"
 #include "host/run/provenance.h"
 #include "host/run/session.h"
 #include "host/run/stop.h"
 #include "host/run/summary.h"
+#include "host/trace/vantage.h"
 
 enum {
 	ANCHOR_TRIES = 32,
@@ -32,6 +35,8 @@ struct run {
 	struct session *session;
 	struct host_probes *probes;
 	struct event_player *player;   /* NULL: no events were asked for */
+	struct trace_target target;
+	struct vantages *vantages;
 	struct accel_choice accel;
 	struct tsc_anchor first;
 	struct session_ready ready;
@@ -74,10 +79,12 @@ static int boot(struct run *r, struct error *err)
 static void tear_down(struct run *r)
 {
 	event_player_free(r->player);
+	vantages_free(r->vantages);
 	host_probes_free(r->probes);
 	session_free(r->session);
 	vm_free(r->vm);
 	r->player = NULL;
+	r->vantages = NULL;
 	r->probes = NULL;
 	r->session = NULL;
 	r->vm = NULL;
@@ -190,10 +197,31 @@ static uint64_t planned_ns(const struct workload *w)
 	return w->runtime ? w->runtime + w->ramp_time : 0;
 }
 
+/* I/Os to expect at most: what rate or number_ios say; else nobody knows. */
+static uint64_t planned_ios(const struct workload *w)
+{
+	uint64_t by_rate = (uint64_t)((double)(w->rate_iops * w->numjobs) * (double)planned_ns(w) / 1e9);
+	uint64_t by_number = w->number_ios * w->numjobs;
+	return by_number && (!by_rate || by_number < by_rate) ? by_number : by_rate;
+}
+
+static int open_vantages(struct run *r, struct error *err)
+{
+	const struct config *c = r->req->config;
+	bool file = r->vm && !strcmp(config_str(c, CFG_DISK_BACKEND), "file");
+	r->target = (struct trace_target){
+		.config = c, .vm = r->vm, .pid = session_vmm_pid(r->session), .scratch = file ? vm_paths(r->vm)->scratch : NULL,
+		.window_ns = planned_ns(&c->workload), .ios = planned_ios(&c->workload),
+	};
+	r->vantages = vantages_open(&r->target, err);
+	return r->vantages ? 0 : -1;
+}
+
 static void window_tick(void *ctx, uint64_t ns)
 {
 	struct run *r = ctx;
 	uint64_t planned = planned_ns(&r->req->config->workload);
+	vantages_tick(r->vantages);
 	progress_show(&r->runner->progress, "window", planned ? (double)ns / (double)planned : -1);
 }
 
@@ -232,11 +260,13 @@ static int window(struct run *r, struct error *err)
 		return -1;
 	r->started = true;
 	host_probes_start(r->probes, session_loop(r->session));
+	vantages_start(r->vantages);
 	if (r->player)
 		event_player_start(r->player);
 	int end = session_window(r->session, open_ended ? 0 : planned_ns(w) + window_grace_ns, window_tick, r, err);
 	if (r->player)
 		event_player_stop(r->player);
+	vantages_stop(r->vantages);
 	host_probes_stop(r->probes, session_loop(r->session));
 	return end;
 }
@@ -259,7 +289,7 @@ static int measure(struct run *r, struct error *err)
 	if (session_store_guest(s, r->number, err) || intake_commit(session_intake(s), err))
 		return -1;
 	r->probes = host_probes_new(r->runner->plugins, r->vm, err);
-	if (!r->probes || clock_side(r, err) || session_probes(s, r->runner->plugins, err) || prepare(r, err))
+	if (!r->probes || clock_side(r, err) || session_probes(s, r->runner->plugins, err) || open_vantages(r, err) || prepare(r, err))
 		return -1;
 	int end = window(r, err);
 	if (end < 0)
@@ -290,12 +320,34 @@ static int store_all(struct run *r, struct error *err)
 	struct intake *in = session_intake(r->session);
 	if (store_session(r, err) || store_events(r, err))
 		return -1;
+	if (r->vantages && vantages_store(r->vantages, intake_batch(in), r->number, &intake_now(in)->loss, err))
+		return -1;
 	if (r->probes && host_probes_store(r->probes, intake_batch(in), r->number, &intake_now(in)->loss, err))
 		return -1;
 	/* The sandwich reads what both kernels saw, so that has to be in the store. */
 	if (intake_commit(in, err) || session_sandwich(r->session, r->number, err))
 		return -1;
 	return intake_commit(in, err);
+}
+
+/* Where the time went, from what is stored by now. It can be done again at any time, so a failure is no failure of the run. */
+static void attribute(struct run *r)
+{
+	struct error err = { 0 };
+	struct wbuf packed;
+	struct store_batch *b = intake_batch(session_intake(r->session));
+	struct attribution *a = calloc(1, sizeof(*a));
+	progress_show(&r->runner->progress, "attribute", -1);
+	wbuf_heap(&packed, 1 << 20);
+	int failed = a ? attribute_run(r->runner->store, r->number, NULL, NULL, a, &err) : error_set(&err, ERR_LIMIT, "out of memory");
+	if (!failed)
+		attribution_pack(&packed, a);
+	if (!failed && packed.bad)
+		failed = error_set(&err, ERR_LIMIT, "the result is too large");
+	if (failed || put_result(b, r->number, (struct span){ packed.p, packed.len }, &err) || store_commit(b, &err))
+		log_warn("run %llu: attribution: %s; `bifocal attribute %llu` tries again", (unsigned long long)r->number, err.text, (unsigned long long)r->number);
+	wbuf_fini(&packed);
+	free(a);
 }
 
 static void account(struct run *r)
@@ -362,6 +414,8 @@ static void finish(struct run *r, int failed, struct run_result *out)
 			out->error = err;
 			failed = -1;
 		}
+		if (r->started && !intake_failure(session_intake(r->session))->code)
+			attribute(r);
 		account(r);
 	}
 	end_guest(r);
