@@ -84,8 +84,8 @@ static void say_bounds(FILE *f, const struct facts *x)
 		fprintf(f, "Phases that begin or end at a stamp of the VMM’s log are known to ±\u00a0%s, its ticks. ", size);
 	}
 	if (x->violations)
-		fprintf(f, "%llu phase%s of single requests end%s before they begin by more than their bound: causality violations, counted and not clipped. ",
-			(unsigned long long)x->violations, x->violations == 1 ? "" : "s", x->violations == 1 ? "s" : "");
+		fprintf(f, "%llu causality violation%s: a phase of a single request that ends before it begins by more than its bound; counted, not clipped. ",
+			(unsigned long long)x->violations, x->violations == 1 ? "" : "s");
 	if (x->merged)
 		fputs("a..b: from phase a to phase b, which were not told apart, for what lies between was not seen or did not happen. ", f);
 }
@@ -115,7 +115,7 @@ static void say_bars(FILE *f, const struct analysis *a, const struct item *item,
 	say_repeats(f, &x, a->t->level);
 	say_bounds(f, &x);
 	if (x.negative)
-		fputs("Left of zero: parts that are negative, as their bound allows; the upright tick marks the total. ", f);
+		fputs("Parts that are negative, as their bound allows, lie left of zero, however thin; where they show an upright tick marks the total. ", f);
 }
 
 static void say_falls(FILE *f, const struct analysis *a, size_t n)
@@ -123,7 +123,8 @@ static void say_falls(FILE *f, const struct analysis *a, size_t n)
 	struct facts x = find_facts(&a->phases, n, 0);
 	fputs("Single requests, not means: typical is the median request", f);
 	fputs(x.repeats || x.pair ? " of the middle run, p99 likewise, worst the longest of all runs. " : ", worst the longest. ", f);
-	fputs("Zero is the submission; every phase begins where the one before it ended. Requests side by side share their axis. ", f);
+	fputs("Zero is the submission; every phase begins where the one before it ended. Requests side by side share their axis. #: the request’s place "
+	      "among the run’s; shared: a kick, notice or interrupt that another request’s made needless. ", f);
 	say_bounds(f, &x);
 }
 

@@ -95,8 +95,12 @@ static void span_row(FILE *f, const struct phases *p, const struct phases_span *
 	length_cell(f, "p50", s->p50);
 	length_cell(f, "p99", s->p99);
 	bound_cell(f, s);
-	if (total > 0)
-		fprintf(f, "<td data-name=\"Share\">%s%.1f&nbsp;%%</td></tr>\n", s->part[LEVEL_MEAN] < 0 ? "−" : "", fabs(s->part[LEVEL_MEAN]) / total * 100);
+	double percent = total > 0 ? fabs(s->part[LEVEL_MEAN]) / total * 100 : 0;
+	const char *sign = s->part[LEVEL_MEAN] < 0 ? "−" : "";
+	if (percent > 0 && percent < 0.05)
+		fprintf(f, "<td data-name=\"Share\">%s&lt;&nbsp;0.1&nbsp;%%</td></tr>\n", sign);
+	else if (total > 0)
+		fprintf(f, "<td data-name=\"Share\">%s%.1f&nbsp;%%</td></tr>\n", sign, percent);
 	else
 		fputs("<td class=\"few\" data-name=\"Share\">–</td></tr>\n", f);
 }

@@ -347,7 +347,8 @@ static int draw_bar(struct bars *b, const struct phases *p, size_t level, double
 	for (size_t i = 0; i < n; i++)
 		write_inside(b, &seg[i]);
 	draw_runs(b, p, level);
-	if (stacked(p, level, true) < 0) {
+	/* Where a negative part shows, the bar's end is not the total. */
+	if (scale_map(&b->x, 0) - scale_map(&b->x, stacked(p, level, true)) >= 0.5) {
 		double x = scale_map(&b->x, p->level[level].total.value);
 		canvas_line(b->c, (struct point){ x, b->plot.y - 3 }, (struct point){ x, b->plot.y + b->plot.h + 3 }, (struct stroke){ INK, 2, 0 });
 	}

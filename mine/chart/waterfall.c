@@ -82,16 +82,15 @@ static void list_rows(struct fall *f)
 
 /* ---- words ---- */
 
-/* "no kick of its own, split into 2": what was not plain about the request. */
+/* "shared guest_kick; split into 2": what was not plain about the request. */
 static void say_oddities(FILE *f, const struct attributed *r)
 {
 	bool first = true;
 	for (unsigned b = 0; b < BOUNDARIES; b++)
 		if (r->suppressed >> b & 1) {
-			fprintf(f, "%s%s", first ? "; no " : ", ", boundary_name(b));
+			fprintf(f, "%s%s", first ? "; shared " : ", ", boundary_name(b));
 			first = false;
 		}
-	fputs(first ? "" : " of its own", f);
 	if (r->children > 1)
 		fprintf(f, "; split into %u", r->children);
 	if (r->shared > 1)
@@ -112,7 +111,7 @@ static char *describe(const struct phases_run *run, const struct attributed *r)
 	FILE *f = open_memstream(&text, &len);
 	if (!f)
 		return NULL;
-	fprintf(f, "run %llu, request %llu: %s", (unsigned long long)run->run->meta.run, (unsigned long long)r->index,
+	fprintf(f, "run %llu, #%llu, %s", (unsigned long long)run->run->meta.run, (unsigned long long)r->index,
 		r->io.op < sizeof(op) / sizeof(*op) && op[r->io.op] ? op[r->io.op] : "request");
 	if (r->io.length % 1024 == 0 && r->io.length)
 		fprintf(f, " of %lu KiB", (unsigned long)r->io.length / 1024);

@@ -185,7 +185,7 @@ static void test_hostile_words(void **state)
 	says(file_text, "One of them: &lt;script&gt;alert(1)&lt;/script&gt; ?[31m ? end");
 	says(file_text, "&lt;b&gt;log&lt;/b&gt;");
 	says(file_text, "<dt>host_issue, run 1</dt><dd>&lt;i&gt;no block events&lt;/i&gt;</dd>");
-	says(file_text, "causality violations, counted and not clipped");
+	says(file_text, "2 causality violations: a phase of a single request");
 	assert_null(strstr(file_text, "<script"));
 	/* What is negative keeps its sign. */
 	says(file_text, "<td data-name=\"Mean\">−");
