@@ -59,7 +59,7 @@ static bool find_tracefs(struct trace *t)
 	if (e == EPERM)
 		trace_say_absent(t, 0, "tracefs cannot be mounted: the agent is not root, or kernel lockdown forbids it");
 	else
-		trace_say_absent(t, 0, "the guest's kernel has no tracefs (CONFIG_TRACING); use the image's");
+		trace_say_absent(t, 0, "the guest's kernel has no tracefs (CONFIG_TRACING), or kernel lockdown hides it; use the image's, without lockdown");
 	return false;
 }
 
