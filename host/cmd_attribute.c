@@ -104,7 +104,7 @@ static json_t *outcome_json(const struct attribution *a, uint64_t run, enum outc
 
 static void outcome_text(const struct attribution *a, uint64_t run, enum outcome o, uint64_t sightings, double seconds)
 {
-	char bound[32], took[32], memory[32];
+	char bound[32], took[32];
 	printf("run %" PRIu64 ": %s\n", run, outcome_texts[o]);
 	printf("  %" PRIu64 " of %" PRIu64 " requests matched", a->matched, a->counted);
 	if (a->counted)
@@ -116,8 +116,8 @@ static void outcome_text(const struct attribution *a, uint64_t run, enum outcome
 	if (attribution_tier(a))
 		printf("  clocks related by %s, ± %s, %u epoch%s\n", clock_tier_name(attribution_tier(a)),
 		       format_ns(attribution_bound_ns(a), bound, sizeof(bound)), a->epochs, a->epochs == 1 ? "" : "s");
-	printf("  %" PRIu64 " records and %" PRIu64 " sightings in %s, %s of memory\n", a->seen, sightings, format_ns(seconds * 1e9, took, sizeof(took)),
-	       format_size((a->peak_bytes + 1023) / 1024 * 1024, memory, sizeof(memory)));
+	printf("  %" PRIu64 " records and %" PRIu64 " sightings in %s, %.1f MiB of memory\n", a->seen, sightings, format_ns(seconds * 1e9, took, sizeof(took)),
+	       (double)a->peak_bytes / 1048576);
 }
 
 /* ---- doing it ---- */

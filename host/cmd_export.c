@@ -166,7 +166,7 @@ static int parse_range(struct export *e, const char *from, const char *to, struc
 	return 0;
 }
 
-/* ui.perfetto.dev holds a trace in the browser's memory: some 2.5 kB of it for a request that every vantage saw. */
+/* ui.perfetto.dev holds a trace in the browser's memory, and a request that every vantage saw is 3.4 kB of JSON: 340 MB. */
 enum { PERFETTO_LIMIT = 100000 };
 
 int cmd_export(int argc, char **argv, struct error *err)
