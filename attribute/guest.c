@@ -159,6 +159,19 @@ static struct guest_request *out_at(struct guest_side *g, unsigned op, uint64_t 
 	return found;
 }
 
+/* Which of several alike was completed, nobody can tell. */
+static void taint_alike(struct guest_side *g, const struct guest_request *one)
+{
+	int walked = 0;
+	for (uint32_t at = keytab_first(&g->requests, place_key(one->op, one->sector)); at && walked++ < WALK_MAX; at = keytab_after(&g->requests, at)) {
+		struct guest_request *r = &g->request[at - 1];
+		if (r == one || r->completed || r->length != one->length || r->op == IO_FLUSH)
+			continue;
+		r->tainted = true;
+		g->request[one->id & MASK].tainted = true;
+	}
+}
+
 static struct guest_request *new_request(struct guest_side *g, const struct event *v, bool placed)
 {
 	uint32_t slot = (uint32_t)(g->ids & MASK);
@@ -230,6 +243,7 @@ static void see_complete(struct engine *e, const struct event *v, uint32_t cpu)
 	}
 	if (!r->requeued)
 		leave(g, r);
+	taint_alike(g, r);
 	if (placed && sector != r->sector) {
 		uint32_t slot = (uint32_t)(r->id & MASK);
 		keytab_drop(&g->requests, slot);
@@ -386,6 +400,18 @@ static void claim_bio(struct guest_side *g, struct bio *b)
 	keytab_drop(&g->bios, (uint32_t)(b - g->bio));
 }
 
+/* One that would have fitted, had its completion not gone to another like it. */
+static bool tainted_at(struct guest_side *g, unsigned op, uint64_t sector, int64_t submit, int64_t reap)
+{
+	int walked = 0;
+	for (uint32_t at = keytab_first(&g->requests, place_key(op, sector)); at && walked++ < WALK_MAX; at = keytab_after(&g->requests, at)) {
+		struct guest_request *r = &g->request[at - 1];
+		if (!r->claims && r->tainted && r->issue >= submit && r->issue <= reap)
+			return true;
+	}
+	return false;
+}
+
 /* One step: the request that starts at `sector`, or holds the bio that does. */
 static struct guest_request *step(struct engine *e, const struct io_record *io, uint64_t sector, uint32_t left, int64_t submit, int64_t reap,
 				  struct guest_match *m)
@@ -399,8 +425,10 @@ static struct guest_request *step(struct engine *e, const struct io_record *io, 
 		if (!f.r)
 			find_request(g, io->op, sector, left, false, submit, reap, &f);
 	}
-	if (!f.r)
+	if (!f.r) {
+		m->ambiguous |= tainted_at(g, io->op, sector, submit, reap);
 		return NULL;
+	}
 	if (f.candidates > 1) {
 		m->ambiguous = true;
 		taint(g, io->op, sector, submit, reap);

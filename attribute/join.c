@@ -55,33 +55,53 @@ static bool after(const struct joint *j, int64_t a, int64_t b, uint32_t own)
 
 /* ---- kick and notice ---- */
 
-static void place_kick(struct joint *j)
+/* Where the host's side of it begins: the device's start, or without a VMM vantage the system call. */
+static const struct stamp *host_begin(const struct joint *j)
+{
+	const struct stamp *s = j->d ? &j->d->start : j->c ? &j->c->enter : NULL;
+	return s && stamp_seen(s) ? s : NULL;
+}
+
+static const struct stamp *host_end(const struct joint *j)
+{
+	const struct stamp *s = j->d ? &j->d->done : j->c ? &j->c->exit : NULL;
+	return s && stamp_seen(s) ? s : NULL;
+}
+
+/* Clears what cannot have been this request's. */
+static void judge_kick(const struct joint *j, struct stamp *kick, struct stamp *notice)
 {
 	const struct engine *e = j->e;
 	const struct guest_request *g = j->g;
-	const struct device_request *d = j->d;
+	const struct stamp *begin = host_begin(j);
+	/* A notice before the issue was made for another request; alone, with a kick, it is a contradiction, and stays. */
 	bool sure = g->alone && !e->polls;
-	struct stamp kick = g->kick, notice = d ? d->notify : (struct stamp){ 0 };
-	if (stamp_seen(&notice) && !sure && after(j, g->issue, notice.t, notice.own))
-		notice.kind = 0;
-	/* The last notice was for a request before this one. */
-	if (stamp_seen(&notice) && sure && after(j, g->issue, notice.t, notice.own) && !stamp_seen(&kick))
-		notice.kind = 0;
-	if (d && stamp_seen(&kick) && stamp_seen(&d->start) && !sure && after(j, kick.t, d->start.t, d->start.own))
-		kick.kind = 0;
-	if (stamp_seen(&kick) && stamp_seen(&notice) && !sure && after(j, kick.t, notice.t, notice.own))
-		kick.kind = notice.kind = 0;
-	if (d && e->have_notify && !stamp_seen(&notice) && !sure && stamp_seen(&d->start))
-		kick.kind = 0;
-	if (e->have_kick && !stamp_seen(&kick))
-		notice.kind = 0;
+	if (stamp_seen(notice) && after(j, g->issue, notice->t, notice->own) && !(sure && stamp_seen(kick)))
+		notice->kind = 0;
+	if (sure)
+		return;
+	if (stamp_seen(kick) && begin && after(j, kick->t, begin->t, begin->own))
+		kick->kind = 0;
+	if (stamp_seen(kick) && stamp_seen(notice) && after(j, kick->t, notice->t, notice->own))
+		kick->kind = 0;
+	if (j->d && e->have_notify && begin && !stamp_seen(notice))
+		kick->kind = 0;
+	if (e->have_kick && !stamp_seen(kick))
+		notice->kind = 0;
+}
+
+static void place_kick(struct joint *j)
+{
+	const struct engine *e = j->e;
+	struct stamp kick = j->g->kick, notice = j->d ? j->d->notify : (struct stamp){ 0 };
+	judge_kick(j, &kick, &notice);
 	if (stamp_seen(&kick))
 		put(j, AT_GUEST_KICK, &kick);
-	else if (e->have_kick && g->completed)
+	else if (e->have_kick)
 		suppress(j, AT_GUEST_KICK);
 	if (stamp_seen(&notice))
 		put(j, AT_HOST_NOTIFY, &notice);
-	else if (e->have_notify && d && stamp_seen(&d->start))
+	else if (e->have_notify && j->d && stamp_seen(&j->d->start))
 		suppress(j, AT_HOST_NOTIFY);
 }
 
@@ -90,7 +110,7 @@ static void place_kick(struct joint *j)
 static struct stamp choose_irq(const struct joint *j)
 {
 	const struct guest_request *g = j->g;
-	const struct stamp *done = j->d && stamp_seen(&j->d->done) ? &j->d->done : NULL;
+	const struct stamp *done = host_end(j);
 	const struct stamp *const candidates[] = { &g->irq_here, &g->irq_any };
 	struct stamp none = { 0 };
 	for (int i = 0; i < 2; i++)
@@ -108,6 +128,11 @@ static void place_irq(struct joint *j)
 	const struct engine *e = j->e;
 	const struct guest_request *g = j->g;
 	struct stamp irq = choose_irq(j), inject = j->d ? j->d->inject : (struct stamp){ 0 };
+	/* With nothing of the host's between them, the guest's own order is all there is. */
+	if (stamp_seen(&irq) && !g->alone && (j->r->seen & 1 << AT_GUEST_KICK) && irq.t < g->kick.t) {
+		j->r->seen = (uint16_t)(j->r->seen & ~(1 << AT_GUEST_KICK));
+		suppress(j, AT_GUEST_KICK);
+	}
 	if (stamp_seen(&inject) && !g->alone) {
 		if (after(j, inject.t, g->complete, inject.own) || (e->have_irq && !stamp_seen(&irq)) ||
 		    (stamp_seen(&irq) && after(j, inject.t, irq.t, inject.own)))
@@ -136,8 +161,6 @@ static void place_guest(struct joint *j)
 	if (!g->completed)
 		return;
 	put(j, AT_GUEST_COMPLETE, &complete);
-	place_kick(j);
-	place_irq(j);
 }
 
 /* The submission that came back last; the first one is where the request went down. */
@@ -244,10 +267,10 @@ static unsigned cause_of(const struct joint *j)
 	const struct engine *e = j->e;
 	if (!e->have_guest)
 		return CAUSE_MATCHED;
-	if (!j->g)
-		return e->direct ? CAUSE_NO_GUEST : CAUSE_MATCHED;
 	if (j->m.ambiguous)
 		return CAUSE_AMBIGUOUS;
+	if (!j->g)
+		return e->direct ? CAUSE_NO_GUEST : CAUSE_MATCHED;
 	if (j->m.incomplete)
 		return CAUSE_NO_COMPLETION;
 	if (!j->m.found)
@@ -333,8 +356,11 @@ static void join_sides(struct joint *j, const struct io_record *io, int64_t subm
 	place_guest(j);
 	if (j->d)
 		place_device(j);
-	if (j->g->completed)
+	if (j->g->completed) {
 		find_host(j);
+		place_kick(j);
+		place_irq(j);
+	}
 	if (e->have_vmm && !j->d && r->served == SERVED_VMM)
 		r->served = SERVED_UNKNOWN;
 }

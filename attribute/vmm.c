@@ -89,25 +89,6 @@ static struct stamp stamp_of(const struct event *v)
 	return (struct stamp){ .t = v->t, .own = v->own, .thread = v->s->thread, .kind = v->s->kind };
 }
 
-static struct device_request *new_request(struct vmm_side *v, const struct event *e, enum model model, uint64_t key, bool placed)
-{
-	uint32_t slot = (uint32_t)(v->ids & MASK);
-	struct device_request *d = &v->request[slot];
-	if (v->ids >= POOL_REQUESTS) {
-		keytab_drop(&v->places, slot);
-		keytab_drop(&v->keys, slot);
-	}
-	*d = (struct device_request){ .id = v->ids++, .key = model_key(model, key), .op = e->s->op, .model = (uint8_t)model, .active = true,
-				      .thread = e->s->thread, .device = model == MODEL_VIRTIO ? e->s->device : 0 };
-	keytab_put(&v->keys, slot, d->key);
-	if (placed) {
-		d->sector = e->s->sector;
-		d->length = e->s->length;
-		keytab_put(&v->places, slot, place_key(d->op, d->sector));
-	}
-	return d;
-}
-
 /* The oldest that is active under this key. */
 static struct device_request *active_of(struct vmm_side *v, enum model model, uint64_t key)
 {
@@ -119,6 +100,37 @@ static struct device_request *active_of(struct vmm_side *v, enum model model, ui
 			found = d;
 	}
 	return found;
+}
+
+/* A key is given again only after its request is over: if that is still active, its end was not seen. */
+static void retire(struct vmm_side *v, enum model model, uint64_t key)
+{
+	struct device_request *old = active_of(v, model, key);
+	if (!old)
+		return;
+	old->active = false;
+	keytab_drop(&v->keys, (uint32_t)(old->id & MASK));
+}
+
+static struct device_request *new_request(struct vmm_side *v, const struct event *e, enum model model, uint64_t key, bool placed)
+{
+	uint32_t slot = (uint32_t)(v->ids & MASK);
+	struct device_request *d = &v->request[slot];
+	if (v->ids >= POOL_REQUESTS) {
+		keytab_drop(&v->places, slot);
+		keytab_drop(&v->keys, slot);
+	}
+	if (model == MODEL_VIRTIO || model == MODEL_SCSI || model == MODEL_NVME)
+		retire(v, model, key);
+	*d = (struct device_request){ .id = v->ids++, .key = model_key(model, key), .op = e->s->op, .model = (uint8_t)model, .active = true,
+				      .thread = e->s->thread, .device = model == MODEL_VIRTIO ? e->s->device : 0 };
+	keytab_put(&v->keys, slot, d->key);
+	if (placed) {
+		d->sector = e->s->sector;
+		d->length = e->s->length;
+		keytab_put(&v->places, slot, place_key(d->op, d->sector));
+	}
+	return d;
 }
 
 /* The oldest active one at this place; `fresh`: that has not been submitted. */
@@ -250,14 +262,37 @@ static void see_blk(struct engine *e, const struct event *v, struct thread *t)
 	t->last_submission = 0;
 }
 
+/* The oldest with this key that has not come back. */
+static struct submission *waiting_for(struct vmm_side *v, uint64_t key)
+{
+	struct submission *found = NULL;
+	int walked = 0;
+	for (uint32_t at = keytab_first(&v->submissions, key); at && walked++ < WALK_MAX; at = keytab_after(&v->submissions, at)) {
+		struct submission *s = &v->submission[at - 1];
+		if (!found || s->id < found->id)
+			found = s;
+	}
+	return found;
+}
+
+/* Like a request's, a submission's key is given again only after it came back. */
+static void enter_key(struct vmm_side *v, struct submission *s, uint64_t key)
+{
+	struct submission *old = waiting_for(v, key);
+	if (old)
+		keytab_drop(&v->submissions, (uint32_t)(old->id & SUB_MASK));
+	s->key = key;
+	keytab_put(&v->submissions, (uint32_t)(s->id & SUB_MASK), key);
+}
+
 static struct submission *new_submission(struct vmm_side *v, const struct event *e)
 {
 	uint32_t slot = (uint32_t)(v->submission_ids & SUB_MASK);
 	if (v->submission_ids >= POOL_CALLS)
 		keytab_drop(&v->submissions, slot);
 	struct submission *s = &v->submission[slot];
-	*s = (struct submission){ .id = v->submission_ids++, .op = e->s->op, .submit = stamp_of(e), .key = e->s->key };
-	keytab_put(&v->submissions, slot, s->key);
+	*s = (struct submission){ .id = v->submission_ids++, .op = e->s->op, .submit = stamp_of(e) };
+	enter_key(v, s, e->s->key);
 	return s;
 }
 
@@ -292,10 +327,8 @@ static void see_pool_submit(struct engine *e, const struct event *v, struct thre
 	struct vmm_side *side = &e->vmm;
 	struct submission *last = t ? vmm_submission(side, t->last_submission) : NULL;
 	if (last) {
-		uint32_t slot = (uint32_t)(last->id & SUB_MASK);
-		keytab_drop(&side->submissions, slot);
-		last->key = v->s->key;
-		keytab_put(&side->submissions, slot, last->key);
+		keytab_drop(&side->submissions, (uint32_t)(last->id & SUB_MASK));
+		enter_key(side, last, v->s->key);
 		t->last_submission = 0;
 		return;
 	}
@@ -341,16 +374,11 @@ static void see_submit(struct engine *e, const struct event *v, struct thread *t
 static void see_submitted_done(struct engine *e, const struct event *v, struct thread *t)
 {
 	struct vmm_side *side = &e->vmm;
-	struct submission *found = NULL;
-	int walked = 0;
-	for (uint32_t at = keytab_first(&side->submissions, v->s->key); at && walked++ < WALK_MAX; at = keytab_after(&side->submissions, at)) {
-		struct submission *s = &side->submission[at - 1];
-		if (!stamp_seen(&s->reap) && (!found || s->id < found->id))
-			found = s;
-	}
+	struct submission *found = waiting_for(side, v->s->key);
 	if (!found)
 		return;
 	found->reap = stamp_of(v);
+	keytab_drop(&side->submissions, (uint32_t)(found->id & SUB_MASK));
 	if (t)
 		t->flush = found->anonymous;
 }
