@@ -362,15 +362,38 @@ static int put_sandwich(struct session *s, uint64_t run, const struct sandwich_r
 	return 0;
 }
 
+/* What the exchange alone says of the epoch: the sandwich begins with that, so that it owes nothing to the tighter tiers, and
+ * can be held against them. */
+static void only_exchange(const struct session *s, size_t epoch, struct clock_interval *out)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->samples; i++) {
+		const struct clock_sample *c = &s->sample[i];
+		if (c->tier != TIER_EXCHANGE || c->epoch != epoch)
+			continue;
+		if (!any || (int64_t)((uint64_t)c->lo - (uint64_t)out->lo) > 0)
+			out->lo = c->lo;
+		if (!any || (int64_t)((uint64_t)c->hi - (uint64_t)out->hi) < 0)
+			out->hi = c->hi;
+		any = true;
+	}
+}
+
 int session_sandwich(struct session *s, uint64_t run, struct error *err)
 {
+	struct clock_epoch coarse[SANDWICH_EPOCHS_MAX];
 	struct sandwich_result r;
 	size_t n = clock_track_epochs(s->clock);
 
 	if (!n || !s->vcpus || !s->target.kvm)
 		return 0;
-	/* The track's epochs lie in one array. */
-	if (sandwich_run(s->store, run, s->vcpu_tid, s->vcpus, s->target.scale, clock_track_epoch(s->clock, 0), n, &r, err))
+	n = n < SANDWICH_EPOCHS_MAX ? n : SANDWICH_EPOCHS_MAX;
+	for (size_t i = 0; i < n; i++) {
+		coarse[i] = *clock_track_epoch(s->clock, i);
+		only_exchange(s, i, &coarse[i].offset);
+	}
+	if (sandwich_run(s->store, run, s->vcpu_tid, s->vcpus, s->target.scale, coarse, n, &r, err))
 		return -1;
 	int failed = r.stamps ? put_sandwich(s, run, &r, err) : 0;
 	free(r.sample);
