@@ -157,22 +157,17 @@ static ssize_t ascii_write(void *ctx, const char *text, size_t n)
 	return write_all(out, used) ? 0 : (ssize_t)n;
 }
 
-static int ascii_close(void *ctx)
-{
-	free(ctx);
-	return 0;
-}
-
 int term_ascii_stdout(void)
 {
-	struct ascii *a = calloc(1, sizeof(*a));
-	FILE *f = a ? fopencookie(a, "w", (cookie_io_functions_t){ .write = ascii_write, .close = ascii_close }) : NULL;
-	if (!f) {
-		free(a);
+	/* Both live until the program ends, as stdout does. */
+	static struct ascii state;
+	static FILE *ascii;
+	FILE *f = fopencookie(&state, "w", (cookie_io_functions_t){ .write = ascii_write });
+	if (!f)
 		return -1;
-	}
 	fflush(stdout);
-	stdout = f;
+	stdout = ascii = f;
+	(void)ascii;
 	return 0;
 }
 
