@@ -137,14 +137,15 @@ bool logmap_place(struct anchors *a, uint64_t ns, int64_t *t, uint32_t *own)
 	const struct anchor *one = &a->list[i];
 	double since = (double)(int64_t)(ns - one->ns), rest = (double)a->rest / 2, d = length_of(a, i);
 	double off = since < 0 ? -since : since > d ? since - d : 0, bend = one->bend;
-	if (!(one->q > 0) || off > 1e9) {
+	double cycles = one->q * (since + rest);
+	if (!(one->q > 0) || off > 1e9 || !(fabs(cycles) < 4e18)) {
 		a->unplaced++;
 		return false;
 	}
 	if (off > 0)
 		bend *= 1 + off / d;
 	uint64_t width = one->width > one[1].width ? one->width : one[1].width;
-	*t = t_add(one->mid, (int64_t)(one->q * (since + rest)));
+	*t = t_add(one->mid, (int64_t)cycles);
 	*own = outwards(one->q * rest + (double)width / 2 + bend);
 	return true;
 }
