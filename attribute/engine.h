@@ -187,6 +187,7 @@ struct guest_request {
 	int64_t issue, complete;
 	struct stamp kick, irq_here, irq_any;
 	uint32_t length, left, issue_thread, complete_thread, cpu_next;   /* left: bytes not yet completed */
+	uint32_t kick_cpu;
 	uint16_t requeues, merged, claims;
 	uint8_t op;
 	bool idle, alone, completed, requeued, joined, tainted, ambiguous, counted;
@@ -287,6 +288,16 @@ struct host_side {
 	uint32_t thread_count;
 };
 
+struct kvm_event { int64_t t; uint64_t key; uint32_t thread; uint16_t kind; };
+
+struct kvm_side {
+	struct kvm_event *event;       /* a ring of POOL_CALLS, in the order of time */
+	uint64_t n;                    /* ever */
+	uint32_t vcpu[GUEST_CPUS_MAX], vcpus;          /* thread of each of the guest's CPUs; 0: not known */
+	bool kicked[GUEST_CPUS_MAX];   /* since the vCPU's last write that trapped */
+	struct queue_stat doorbell[QUEUES_MAX];        /* by address */
+};
+
 struct engine {
 	struct store *store;
 	uint64_t run;
@@ -295,6 +306,7 @@ struct engine {
 	struct guest_side guest;
 	struct vmm_side vmm;
 	struct host_side host;
+	struct kvm_side kvm;
 	struct lost_zone lost[MARKS_MAX];
 	uint32_t losts;
 	int64_t mark[MARKS_MAX];
@@ -345,6 +357,18 @@ struct call *host_find(struct engine *e, struct device_request *d, struct submis
 struct call *host_find_guest(struct engine *e, struct guest_request *g, uint64_t half);
 /* The block request under it, remembered as id + 1 in what asks for it. */
 struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, unsigned op, uint32_t length);
+
+int kvm_init(struct kvm_side *k);
+void kvm_fini(struct kvm_side *k);
+void kvm_reset(struct kvm_side *k);
+/* A guest's CPU has kicked: what traps next is a doorbell. */
+void kvm_kicked(struct kvm_side *k, uint32_t cpu);
+/* KVM_MMIO and KVM_INJECT; others are none of its business. */
+void kvm_see(struct engine *e, const struct event *v);
+/* The exit that g's kick took, no later than `begin`; not seen where none is known for sure. */
+struct stamp kvm_notice(const struct engine *e, const struct guest_request *g, int64_t half, int64_t begin);
+/* The message after the VMM's word for it, in the same thread, no later than `latest`. */
+struct stamp kvm_injection(const struct engine *e, const struct stamp *said, int64_t latest);
 
 bool queue_useful(const struct queue_stat table[QUEUES_MAX], uint64_t key);
 void queue_count(struct queue_stat table[QUEUES_MAX], uint64_t key, unsigned events, bool useful);

@@ -265,17 +265,21 @@ static struct stamp stamp_of(const struct event *v)
 	return (struct stamp){ .t = v->t, .own = v->own, .thread = v->s->thread, .kind = v->s->kind };
 }
 
-static void see_kick(struct guest_side *g, const struct event *v, uint32_t cpu)
+static void see_kick(struct engine *e, const struct event *v, uint32_t cpu)
 {
+	struct guest_side *g = &e->guest;
 	uint32_t at = g->cpu_pending[cpu];
 	queue_count(g->kick, v->s->key, 1, at != 0);
 	if (!queue_useful(g->kick, v->s->key))
 		return;
 	g->cpu_pending[cpu] = 0;
+	kvm_kicked(&e->kvm, cpu);
 	for (int i = 0; at && i < POOL_REQUESTS; i++) {
 		struct guest_request *r = &g->request[at - 1];
-		if (!r->completed && !r->requeued && r->issue <= v->t)
+		if (!r->completed && !r->requeued && r->issue <= v->t) {
 			r->kick = stamp_of(v);
+			r->kick_cpu = cpu;
+		}
 		at = r->cpu_next;
 		r->cpu_next = 0;
 	}
@@ -312,7 +316,7 @@ void guest_see(struct engine *e, const struct event *v)
 		see_complete(e, v, cpu);
 		break;
 	case SIGHT_G_KICK:
-		see_kick(g, v, cpu);
+		see_kick(e, v, cpu);
 		break;
 	case SIGHT_G_IRQ:
 		see_irq(g, v, cpu);

@@ -93,7 +93,11 @@ static void judge_kick(const struct joint *j, struct stamp *kick, struct stamp *
 static void place_kick(struct joint *j)
 {
 	const struct engine *e = j->e;
+	const struct stamp *begin = host_begin(j);
 	struct stamp kick = j->g->kick, notice = j->d ? j->d->notify : (struct stamp){ 0 };
+	/* KVM's own stamp is the earlier notice, and the sharper. */
+	struct stamp trap = begin ? kvm_notice(e, j->g, j->half, t_add(begin->t, (int64_t)begin->own)) : (struct stamp){ 0 };
+	notice = stamp_seen(&trap) ? trap : notice;
 	judge_kick(j, &kick, &notice);
 	if (stamp_seen(&kick))
 		put(j, AT_GUEST_KICK, &kick);
@@ -128,6 +132,8 @@ static void place_irq(struct joint *j)
 	const struct engine *e = j->e;
 	const struct guest_request *g = j->g;
 	struct stamp irq = choose_irq(j), inject = j->d ? j->d->inject : (struct stamp){ 0 };
+	struct stamp message = stamp_seen(&inject) ? kvm_injection(e, &inject, t_add(stamp_seen(&irq) ? irq.t : g->complete, j->half)) : inject;
+	inject = stamp_seen(&message) ? message : inject;
 	/* With nothing of the host's between them, the guest's own order is all there is. */
 	if (stamp_seen(&irq) && !g->alone && (j->r->seen & 1 << AT_GUEST_KICK) && irq.t < g->kick.t) {
 		j->r->seen = (uint16_t)(j->r->seen & ~(1 << AT_GUEST_KICK));

@@ -97,6 +97,19 @@ static void load_notes(struct run *r)
 		}
 }
 
+/* Up to the first that nobody knows. */
+static void load_vcpus(struct engine *e)
+{
+	for (uint32_t i = 0; i < GUEST_CPUS_MAX; i++) {
+		char key[64];
+		snprintf(key, sizeof(key), "clock.vcpu.%u", i);
+		e->kvm.vcpu[i] = (uint32_t)attr_u64(e, key);
+		if (!e->kvm.vcpu[i])
+			break;
+		e->kvm.vcpus = i + 1;
+	}
+}
+
 static void load_attributes(struct run *r)
 {
 	struct engine *e = &r->e;
@@ -112,6 +125,7 @@ static void load_attributes(struct run *r)
 	e->virtio_blk = !bus || strcmp(bus, "virtio-blk") == 0;
 	free(bus);
 	load_fds(e);
+	load_vcpus(e);
 	load_notes(r);
 	e->have_host_block = e->have_host && e->host_device && !absent(e, SIGHT_H_ISSUE);
 	r->out->host_hz = attr_u64(e, "host.tsc_hz");
@@ -166,6 +180,8 @@ static void see(struct engine *e, const struct event *v)
 	case VANTAGE_HOST:
 		if (kind == SIGHT_H_TSC_WRITE)
 			e->mark[e->marks++ % MARKS_MAX] = v->t;
+		if (kind == SIGHT_H_KVM_MMIO || kind == SIGHT_H_KVM_INJECT)
+			kvm_see(e, v);
 		host_see(e, v);
 		break;
 	case VANTAGE_MARK:
@@ -205,6 +221,7 @@ static void begin_pass(struct engine *e)
 	guest_reset(&e->guest);
 	vmm_reset(&e->vmm);
 	host_reset(&e->host);
+	kvm_reset(&e->kvm);
 	e->losts = e->marks = 0;
 	memset(e->sightings, 0, sizeof(e->sightings));
 	for (uint32_t i = 0; i < e->in.streams; i++)
@@ -328,7 +345,7 @@ static uint64_t engine_bytes(const struct engine *e)
 {
 	return sizeof(*e) + e->in.bytes + EPOCHS_MAX * sizeof(struct epoch_map) + e->in.streams * sizeof(*e->stream_last) +
 	       POOL_REQUESTS * (sizeof(struct bio) + sizeof(struct guest_request) + sizeof(struct device_request)) +
-	       POOL_CALLS * (sizeof(struct submission) + sizeof(struct call) + sizeof(struct host_block)) +
+	       POOL_CALLS * (sizeof(struct submission) + sizeof(struct call) + sizeof(struct host_block) + sizeof(struct kvm_event)) +
 	       THREADS_MAX * (sizeof(struct thread) + sizeof(struct host_thread)) +
 	       keytab_bytes(&e->guest.bios) + keytab_bytes(&e->guest.requests) + keytab_bytes(&e->vmm.places) + keytab_bytes(&e->vmm.keys) +
 	       keytab_bytes(&e->vmm.submissions) + keytab_bytes(&e->host.calls) + keytab_bytes(&e->host.blocks);
@@ -339,7 +356,7 @@ static int open_engine(struct run *r, struct store *s, uint64_t run, struct erro
 	struct engine *e = &r->e;
 	e->store = s;
 	e->run = run;
-	if (guest_init(&e->guest) || vmm_init(&e->vmm) || host_init(&e->host))
+	if (guest_init(&e->guest) || vmm_init(&e->vmm) || host_init(&e->host) || kvm_init(&e->kvm))
 		return error_set(err, ERR_LIMIT, "out of memory for the join");
 	if (clockmap_load(&e->clock, s, run, err))
 		return -1;
@@ -361,6 +378,7 @@ static void close_engine(struct engine *e)
 	guest_fini(&e->guest);
 	vmm_fini(&e->vmm);
 	host_fini(&e->host);
+	kvm_fini(&e->kvm);
 	inputs_fini(&e->in);
 	clockmap_fini(&e->clock);
 	free(e->stream_last);

@@ -239,6 +239,48 @@ static void vantages_may_be_absent(void **state)
 	}
 }
 
+struct kvm_check { const struct sim *sim; size_t at; unsigned notices, messages; };
+
+static int check_kvm(void *ctx, const struct attributed *r)
+{
+	static const struct { unsigned boundary, kind; } own[] = { { AT_HOST_NOTIFY, SIGHT_H_KVM_MMIO }, { AT_IRQ_INJECT, SIGHT_H_KVM_INJECT } };
+	struct kvm_check *c = ctx;
+	const struct sim_truth *t = &c->sim->truth[c->at++];
+	for (int i = 0; i < 2; i++) {
+		unsigned b = own[i].boundary;
+		if (!t->host[b])
+			continue;
+		assert_true(r->seen >> b & 1);
+		if (r->kind[b] != own[i].kind)
+			fail_msg("request %zu: %s is %s's", c->at - 1, boundary_name(b), sight_name(r->kind[b]));
+		uint64_t truth = sim_guest(c->sim, t->host[b]), off = r->at[b] > truth ? r->at[b] - truth : truth - r->at[b];
+		assert_in_range(off, 0, r->offset_err);
+		*(i ? &c->messages : &c->notices) += 1;
+	}
+	return 0;
+}
+
+/* The exit of the kick and the message of the injection are the host's, to the cycle, whatever else traps and is injected. */
+static void kvm_is_sharper_than_a_log(void **state)
+{
+	static const uint64_t halves[] = { 0, 2 * SIM_US };
+	struct world *w = *state;
+	for (unsigned depth = 1; depth <= 16; depth *= 16) {
+		for (int i = 0; i < 2; i++) {
+			struct sim sim = { .depth = depth, .n = 2000, .seed = 3, .victim = UINT_MAX, .epoch_half = halves[i], .kvm = true, .offset = -77 };
+			struct kvm_check c = { .sim = &sim };
+			uint64_t run = sim_write(&sim, w->s);
+			if (attribute_run(w->s, run, check_kvm, &c, w->a, &w->err))
+				fail_msg("%s", w->err.text);
+			assert_int_equal(w->a->matched, sim.n);
+			assert_int_equal(w->a->violations, 0);
+			assert_int_equal(c.notices, sim.n - sim.suppressed_kicks);
+			assert_int_equal(c.messages, sim.n - sim.suppressed_injects);
+			sim_free(&sim);
+		}
+	}
+}
+
 static void the_same_twice(void **state)
 {
 	struct world *w = *state;
@@ -308,7 +350,7 @@ int main(void)
 		cmocka_unit_test(one_at_a_time), cmocka_unit_test(many_at_a_time), cmocka_unit_test(a_scaled_clock),
 		cmocka_unit_test(causes), cmocka_unit_test(twins_are_ambiguous), cmocka_unit_test(violations_are_shown),
 		cmocka_unit_test(nothing_is_stitched_across_a_break), cmocka_unit_test(vantages_may_be_absent),
-		cmocka_unit_test(the_same_twice), cmocka_unit_test(hostile_stores),
+		cmocka_unit_test(kvm_is_sharper_than_a_log), cmocka_unit_test(the_same_twice), cmocka_unit_test(hostile_stores),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
