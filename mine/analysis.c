@@ -7,70 +7,9 @@
 
 #include "common/cleanup.h"
 
-enum {
-	/* A label is read at a glance or not at all. */
-	LABEL_MAX = 48,
-};
-
 static int no_memory(struct error *err)
 {
 	return error_set(err, ERR_LIMIT, "no memory");
-}
-
-static bool starts_character(char c)
-{
-	return ((unsigned char)c & 0xc0) != 0x80;
-}
-
-static size_t count_characters(const char *text)
-{
-	size_t n = 0;
-	for (; *text; text++)
-		n += starts_character(*text);
-	return n;
-}
-
-/* The n-th character's first byte, or the end. */
-static char *character(char *text, size_t n)
-{
-	for (; *text; text++)
-		if (starts_character(*text) && n-- == 0)
-			break;
-	return text;
-}
-
-/* Cuts the middle out, since long labels differ at either end as a rule. */
-static void shorten(char *label)
-{
-	static const char dots[] = "…";
-	enum { HEAD = LABEL_MAX / 2, TAIL = LABEL_MAX - HEAD - 1, DOTS = sizeof(dots) - 1 };
-	size_t n = count_characters(label);
-	if (n <= LABEL_MAX)
-		return;
-	char *cut = character(label, HEAD), *rest = character(label, n - TAIL);
-	/* Two narrow characters are shorter than the dots: then they stay. */
-	if (rest - cut < DOTS)
-		return;
-	memcpy(cut, dots, DOTS);
-	memmove(cut + DOTS, rest, strlen(rest) + 1);
-}
-
-/* Two configurations never go by one label: where cutting made them alike, a number tells them apart. */
-static int tell_apart(struct dataset *d)
-{
-	for (size_t g = 0; g < d->groups; g++) {
-		size_t alike = 0;
-		for (size_t h = 0; h < g; h++)
-			alike += strcmp(d->group[h].label, d->group[g].label) == 0;
-		char *numbered;
-		if (!alike)
-			continue;
-		if (asprintf(&numbered, "%s (%zu)", d->group[g].label, g + 1) < 0)
-			return -1;
-		free(d->group[g].label);
-		d->group[g].label = numbered;
-	}
-	return 0;
 }
 
 static int group_stats(struct stats *out, const struct group *g, bool response, double level, struct error *err)
@@ -94,26 +33,34 @@ static bool group_is_open_loop(const struct group *g)
 	return false;
 }
 
-/* Place of the group's value among the values that the key has, in the groups' order; *n gets how many there are. */
-static size_t value_index(const struct dataset *d, size_t key, const char *value, size_t *n)
+/* Whether two groups agree in keys from..to-1. */
+static bool agree(const struct group *a, const struct group *b, size_t from, size_t to)
+{
+	for (size_t k = from; k < to; k++)
+		if (strcmp(a->value[k], b->value[k]) != 0)
+			return false;
+	return true;
+}
+
+/* Place of group g's values of keys from..to-1 among those that there are, in the groups' order; *n gets how many there are. */
+static size_t value_index(const struct dataset *d, size_t from, size_t to, size_t g, size_t *n)
 {
 	size_t index = 0;
 	*n = 0;
-	for (size_t g = 0; g < d->groups; g++) {
-		const char *v = d->group[g].value[key];
+	for (size_t h = 0; h < d->groups; h++) {
 		bool first = true;
-		for (size_t h = 0; h < g && first; h++)
-			first = strcmp(d->group[h].value[key], v) != 0;
+		for (size_t i = 0; i < h && first; i++)
+			first = !agree(&d->group[i], &d->group[h], from, to);
 		if (!first)
 			continue;
-		if (strcmp(v, value) == 0)
+		if (agree(&d->group[h], &d->group[g], from, to))
 			index = *n;
 		++*n;
 	}
 	return index;
 }
 
-/* Two keys with few values: colour and marker tell the first, dashes the second. Else colour, marker and
+/* Several keys with few values: dashes tell the last, colour and marker the others. Else colour, marker and
  * dashes all tell the group, each with its own period, so that 84 groups stay apart. */
 static void choose_look(struct analysis *a, size_t g)
 {
@@ -122,13 +69,13 @@ static void choose_look(struct analysis *a, size_t g)
 	*look = (struct series_look){ .label = d->group[g].label, .colour = g, .marker = g, .dash = (unsigned)(g % SERIES_DASHES) };
 	if (d->keys == 1)
 		look->dash = 0;
-	if (d->keys != 2)
+	if (d->keys < 2)
 		return;
 	size_t n[2];
-	size_t first = value_index(d, 0, d->group[g].value[0], &n[0]);
-	size_t second = value_index(d, 1, d->group[g].value[1], &n[1]);
+	size_t first = value_index(d, 0, d->keys - 1, g, &n[0]);
+	size_t last = value_index(d, d->keys - 1, d->keys, g, &n[1]);
 	if (n[0] <= SERIES_MARKERS && n[1] <= SERIES_DASHES)
-		*look = (struct series_look){ .label = look->label, .colour = first, .marker = first, .dash = (unsigned)second };
+		*look = (struct series_look){ .label = look->label, .colour = first, .marker = first, .dash = (unsigned)last };
 }
 
 static int write_context(struct analysis *a)
@@ -188,13 +135,11 @@ int analysis_run(struct analysis *a, struct store *s, const struct template *t, 
 	a->cpu = calloc(n, sizeof(*a->cpu));
 	int rc = a->service && a->response && a->look && a->cpu && !write_context(a) ? 0 : no_memory(err);
 	for (size_t g = 0; g < n && !rc; g++)
-		shorten(a->data.group[g].label);
-	if (!rc && tell_apart(&a->data))
-		rc = no_memory(err);
-	for (size_t g = 0; g < n && !rc; g++)
 		rc = analyse_group(a, s, g, err);
 	if (!rc && template_wants_phases(t))
 		rc = phases_load(&a->phases, s, &a->data, t->by, t->n_by, t->level, err);
+	if (!rc && template_wants_own_cost(t))
+		rc = own_cost_init(&a->own, a, err);
 	if (rc)
 		analysis_fini(a);
 	return rc;
@@ -209,6 +154,7 @@ void analysis_fini(struct analysis *a)
 			stats_fini(&a->response[g]);
 	}
 	phases_fini(&a->phases);
+	own_cost_fini(&a->own);
 	free(a->service);
 	free(a->response);
 	free(a->look);
@@ -230,12 +176,9 @@ struct estimate statistic_of_stats(const struct stats *s, const struct statistic
 	return stats_quantile(s, what->q);
 }
 
-static bool alike_but(const struct dataset *d, const struct group *a, const struct group *b, size_t key)
+bool groups_alike_but(const struct dataset *d, const struct group *a, const struct group *b, size_t key)
 {
-	for (size_t k = 0; k < d->keys; k++)
-		if (k != key && strcmp(a->value[k], b->value[k]) != 0)
-			return false;
-	return true;
+	return agree(a, b, 0, key) && agree(a, b, key + 1, d->keys);
 }
 
 static char *pair_label(const struct analysis *a, const struct group *base, const struct group *other, size_t key)
@@ -250,12 +193,8 @@ static char *pair_label(const struct analysis *a, const struct group *base, cons
 	for (size_t k = 0; k < d->keys; k++) {
 		if (k == key)
 			continue;
-		const char *name = strrchr(d->key[k], '.');
-		name = name ? name + 1 : d->key[k];
-		for (size_t i = 0; i < a->t->n_by; i++)
-			if (strcmp(a->t->by[i].key, d->key[k]) == 0 && a->t->by[i].label)
-				name = a->t->by[i].label;
-		fprintf(f, ", %s%s%s", name, *name ? "\u00a0" : "", other->value[k]);
+		fputs(", ", f);
+		setting_write(f, d->key[k], other->value[k], a->t->by, a->t->n_by, "\u00a0");
 	}
 	if (fclose(f)) {
 		free(label);
@@ -278,7 +217,7 @@ int analysis_pairs(const struct analysis *a, const struct item *compare, struct 
 		return no_memory(err);
 	for (size_t b = 0; b < d->groups; b++)
 		for (size_t o = 0; o < d->groups && strcmp(d->group[b].value[key], compare->baseline) == 0; o++) {
-			if (o == b || !alike_but(d, &d->group[b], &d->group[o], key))
+			if (o == b || !groups_alike_but(d, &d->group[b], &d->group[o], key))
 				continue;
 			struct pair *p = &(*out)[n++];
 			*p = (struct pair){ &d->group[b], &d->group[o], pair_label(a, &d->group[b], &d->group[o], key) };

@@ -5,6 +5,7 @@
 
 #include "mine/chart/frame.h"
 #include "mine/cpu.h"
+#include "mine/owncost.h"
 #include "mine/phases.h"
 #include "mine/query.h"
 #include "mine/stats.h"
@@ -19,6 +20,7 @@ struct analysis {
 	struct series_look *look;
 	struct cpu_account *cpu;
 	struct phases_set phases;    /* attributions, where the template asks for any; empty else */
+	struct own_cost own;         /* likewise */
 	bool open_loop;              /* any group has response times */
 	char *context;               /* "randread, blocks of 4k, …": what all runs share */
 };
@@ -35,6 +37,8 @@ struct pair {
 	char *label;                 /* "ahci against virtio-blk, depth 8" */
 };
 
+/* Whether two groups agree in every key but that one. */
+bool groups_alike_but(const struct dataset *d, const struct group *a, const struct group *b, size_t key);
 /* malloc'd pairs in *out (free with pairs_free); returns how many or -1 with err. */
 int analysis_pairs(const struct analysis *a, const struct item *compare, struct pair **out, struct error *err);
 void pairs_free(struct pair *p, size_t n);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "mine/query.h"
 
 static bool is_setting(const char *key)
@@ -151,7 +152,82 @@ static int compare_groups(const void *pa, const void *pb, void *ctx)
 	return 0;
 }
 
-char *group_label(const struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by, const char *less)
+/* ---- labels ---- */
+
+enum {
+	/* A label is read at a glance or not at all. */
+	LABEL_MAX = 48,
+};
+
+static bool starts_character(char c)
+{
+	return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+static size_t count_characters(const char *text)
+{
+	size_t n = 0;
+	for (; *text; text++)
+		n += starts_character(*text);
+	return n;
+}
+
+/* The n-th character's first byte, or the end. */
+static char *character(char *text, size_t n)
+{
+	for (; *text; text++)
+		if (starts_character(*text) && n-- == 0)
+			break;
+	return text;
+}
+
+/* Cuts the middle out, since long labels differ at either end as a rule. */
+static void shorten(char *label)
+{
+	static const char dots[] = "…";
+	enum { HEAD = LABEL_MAX / 2, TAIL = LABEL_MAX - HEAD - 1, DOTS = sizeof(dots) - 1 };
+	size_t n = count_characters(label);
+	if (n <= LABEL_MAX)
+		return;
+	char *cut = character(label, HEAD), *rest = character(label, n - TAIL);
+	/* Two narrow characters are shorter than the dots: then they stay. */
+	if (rest - cut < DOTS)
+		return;
+	memcpy(cut, dots, DOTS);
+	memmove(cut + DOTS, rest, strlen(rest) + 1);
+}
+
+/* "iodepth" of workload.iodepth; what the vantages are called needs the word before it. */
+static const char *bare_name(const char *key)
+{
+	static const char trace[] = "config.trace.";
+	if (strncmp(key, trace, sizeof(trace) - 1) == 0)
+		return key + strlen("config.");
+	const char *dot = strrchr(key, '.');
+	return dot ? dot + 1 : key;
+}
+
+void setting_write(FILE *f, const char *key, const char *value, const struct key_style *by, size_t n_by, const char *blank)
+{
+	const struct key_style *style = style_of(key, by, n_by);
+	bool plain = !style || !style->label;
+	const char *name = plain ? bare_name(key) : style->label;
+	bool on = strcmp(value, "on") == 0;
+	if (plain && strcmp(key, KEY_TRACED) == 0 && (on || strcmp(value, "off") == 0))
+		fputs(on ? "traced" : "untraced", f);
+	else
+		fprintf(f, "%s%s%s", name, *name ? blank : "", *value ? value : "unset");
+}
+
+static bool listed(const char *const *keys, const char *key)
+{
+	for (; keys && *keys; keys++)
+		if (strcmp(*keys, key) == 0)
+			return true;
+	return false;
+}
+
+char *group_label(const struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by, const char *const *less)
 {
 	char *label = NULL;
 	size_t len, n = 0;
@@ -159,12 +235,10 @@ char *group_label(const struct group *g, const struct dataset *d, const struct k
 	if (!f)
 		return NULL;
 	for (size_t k = 0; k < d->keys; k++) {
-		if (less && strcmp(d->key[k], less) == 0)
+		if (listed(less, d->key[k]))
 			continue;
-		const struct key_style *style = style_of(d->key[k], by, n_by);
-		const char *dot = strrchr(d->key[k], '.');
-		const char *name = style && style->label ? style->label : dot ? dot + 1 : d->key[k];
-		fprintf(f, "%s%s%s%s", n++ ? ", " : "", name, *name ? " " : "", *g->value[k] ? g->value[k] : "unset");
+		fputs(n++ ? ", " : "", f);
+		setting_write(f, d->key[k], g->value[k], by, n_by, " ");
 	}
 	if (!n)
 		fputs(g->runs == 1 ? "this run" : "all runs", f);
@@ -172,7 +246,38 @@ char *group_label(const struct group *g, const struct dataset *d, const struct k
 		free(label);
 		return NULL;
 	}
+	shorten(label);
 	return label;
+}
+
+int label_number(char **label, const char *const *before, size_t n)
+{
+	bool alike = false;
+	for (size_t i = 0; i < n && !alike; i++)
+		alike = strcmp(before[i], *label) == 0;
+	char *numbered;
+	if (!alike)
+		return 0;
+	if (asprintf(&numbered, "%s (%zu)", *label, n + 1) < 0)
+		return -1;
+	free(*label);
+	*label = numbered;
+	return 0;
+}
+
+static int write_labels(struct dataset *d, const struct key_style *by, size_t n_by)
+{
+	autofree const char **before = calloc(d->groups + 1, sizeof(*before));
+	if (!before)
+		return -1;
+	for (size_t i = 0; i < d->groups; i++) {
+		struct group *g = &d->group[i];
+		g->label = group_label(g, d, by, n_by, NULL);
+		if (!g->label || label_number(&g->label, before, i))
+			return -1;
+		before[i] = g->label;
+	}
+	return 0;
 }
 
 int dataset_group(struct dataset *d, const struct key_style *by, size_t n_by, struct error *err)
@@ -181,12 +286,7 @@ int dataset_group(struct dataset *d, const struct key_style *by, size_t n_by, st
 		return -1;
 	struct sorter s = { .d = d, .by = by, .n_by = n_by };
 	qsort_r(d->group, d->groups, sizeof(*d->group), compare_groups, &s);
-	for (size_t i = 0; i < d->groups; i++) {
-		d->group[i].label = group_label(&d->group[i], d, by, n_by, NULL);
-		if (!d->group[i].label)
-			return error_set(err, ERR_LIMIT, "no memory");
-	}
-	return 0;
+	return write_labels(d, by, n_by) ? error_set(err, ERR_LIMIT, "no memory") : 0;
 }
 
 static uint64_t fnv1a(uint64_t h, const char *text)

@@ -9,7 +9,6 @@
 #include "attribute/attribute.h"
 #include "common/cleanup.h"
 #include "mine/emit.h"
-#include "common/special.h"
 
 static int no_memory(struct error *err)
 {
@@ -30,24 +29,6 @@ static int by_size(const void *pa, const void *pb)
 {
 	double a = *(const double *)pa, b = *(const double *)pb;
 	return a < b ? -1 : a > b;
-}
-
-/* The mean of n observations with Student's t interval. */
-static struct estimate mean_of(const double *v, size_t n, double level)
-{
-	struct estimate e = { 0 };
-	double squares = 0;
-	for (size_t i = 0; i < n; i++)
-		e.value += v[i] / (double)n;
-	if (n < PHASES_REPEATS_MIN)
-		return e;
-	for (size_t i = 0; i < n; i++)
-		squares += (v[i] - e.value) * (v[i] - e.value);
-	double half = student_quantile(0.5 + level / 2, (double)n - 1) * sqrt(squares / (double)(n - 1) / (double)n);
-	e.lo = e.value - half;
-	e.hi = e.value + half;
-	e.supported = true;
-	return e;
 }
 
 /* The middle one, the lower of two, and the range. */
@@ -87,7 +68,7 @@ static void pool_span(struct phases_span *s, const struct phases *p, double leve
 		s->bound_ns = fmax(s->bound_ns, attribution_ns(a, (double)x->bound));
 		s->tick &= x->bound <= 1;
 	}
-	s->mean = mean_of(mean, n_mean, level);
+	s->mean = estimate_mean(mean, n_mean, PHASES_REPEATS_MIN, level);
 	s->mean.value = s->count ? sum / (double)s->count : 0;
 	/* What was never negative is not so in the mean. */
 	if (s->least >= 0)
@@ -142,7 +123,7 @@ static void pool_level(struct phases *p, size_t level, double confidence, double
 			pool_parts(p, level, &p->run[r], l->runs);
 	if (!l->runs)
 		return;
-	l->total = mean_of(v, l->runs, confidence);
+	l->total = estimate_mean(v, l->runs, PHASES_REPEATS_MIN, confidence);
 	l->total.lo = fmax(0, l->total.lo);
 	qsort(v, l->runs, sizeof(*v), by_size);
 	l->most = v[l->runs - 1];
@@ -315,27 +296,58 @@ static bool is_other_direction(const struct dataset *d, size_t g)
 	return false;
 }
 
+static bool is_untraced(const struct mine_run *r)
+{
+	const char *traced = run_attr(r, KEY_TRACED);
+	return traced && strcmp(traced, "off") == 0;
+}
+
+/* What a run without tracing has is one phase from end to end: beside the others it would pass for an attribution. */
+static int note_untraced(struct dataset *d)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < d->runs; i++)
+		n += is_first(d, i) && is_untraced(&d->run[i]);
+	return n ? dataset_note(d, false, "%zu run%s without tracing (trace.enabled=off) %s no phases: %s left out of what is drawn from them.", n,
+				n == 1 ? "" : "s", n == 1 ? "has" : "have", n == 1 ? "it is" : "they are") : 0;
+}
+
+/* The configuration's name where only traced runs are shown, reads and writes together. */
+static char *plain_label(const struct dataset *d, const struct group *g, const struct key_style *by, size_t n_by)
+{
+	static const char *const both[] = { "op", KEY_TRACED, NULL };
+	bool unset = false;
+	for (size_t i = 0; i < d->runs; i++)
+		unset |= !run_attr(&d->run[i], KEY_TRACED);
+	/* Runs that do not say whether they were traced are another configuration than those that do. */
+	const char *const op[] = { "op", NULL };
+	return group_label(g, d, by, n_by, unset ? op : both);
+}
+
 static int pool_group(struct phases_set *p, const struct dataset *d, size_t g, const struct key_style *by, size_t n_by, double level,
 		      struct error *err)
 {
 	const struct group *group = &d->group[g];
+	struct phases *pooled = &p->group[p->groups];
 	autofree struct phases_run *run = calloc(group->runs, sizeof(*run));
+	autofree const char **before = calloc(p->groups + 1, sizeof(*before));
+	autofree char *label = plain_label(d, group, by, n_by);
 	size_t n = 0;
 	for (size_t i = 0; run && i < group->runs; i++) {
 		const struct attribution *a = find_run(p, group->run[i]->meta.run);
 		if (a)
 			run[n++] = (struct phases_run){ group->run[i], a };
 	}
-	if (run && !n)
-		return 0;
-	/* Only where directions were parted does the label name one. */
-	autofree char *plain = run && group->run[0]->op ? group_label(group, d, by, n_by, "op") : NULL;
-	if (!run || (group->run[0]->op && !plain))
+	for (size_t i = 0; before && i < p->groups; i++)
+		before[i] = p->group[i].label;
+	if (!run || !before || !label)
 		return no_memory(err);
-	if (phases_pool(&p->group[p->groups], plain ? plain : group->label, run, n, level, err))
+	if (!n)
+		return 0;
+	if (phases_pool(pooled, label, run, n, level, err))
 		return -1;
 	p->group[p->groups++].group = g;
-	return 0;
+	return label_number(&pooled->label, before, p->groups - 1) ? no_memory(err) : 0;
 }
 
 int phases_load(struct phases_set *p, struct store *s, struct dataset *d, const struct key_style *by, size_t n_by, double level,
@@ -343,9 +355,9 @@ int phases_load(struct phases_set *p, struct store *s, struct dataset *d, const 
 {
 	*p = (struct phases_set){ .of = calloc(d->runs + 1, sizeof(*p->of)), .run = calloc(d->runs + 1, sizeof(*p->run)),
 				  .group = calloc(d->groups + 1, sizeof(*p->group)) };
-	int rc = p->of && p->run && p->group ? 0 : no_memory(err);
+	int rc = p->of && p->run && p->group && !note_untraced(d) ? 0 : no_memory(err);
 	for (size_t i = 0; i < d->runs && !rc; i++)
-		if (is_first(d, i))
+		if (is_first(d, i) && !is_untraced(&d->run[i]))
 			rc = load_run(p, s, d, d->run[i].meta.run, err);
 	for (size_t g = 0; g < d->groups && !rc; g++)
 		if (!is_other_direction(d, g))

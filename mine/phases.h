@@ -65,7 +65,7 @@ struct phases_set {
 	size_t groups;
 };
 
-/* Runs whose result cannot be read are left out with a note of loss that names run and remedy; a configuration without any run
+/* Runs without tracing are left out with a note. Runs whose result cannot be read are left out with a note of loss that names run and remedy; a configuration without any run
  * left is left out too. -1 with err when memory ends. */
 int phases_load(struct phases_set *p, struct store *s, struct dataset *d, const struct key_style *by, size_t n_by, double level,
 		struct error *err);

@@ -13,9 +13,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/error.h"
 #include "store/store.h"
+
+/* off: the run left no trace; `bifocal run --self-check` has every configuration with and without. */
+#define KEY_TRACED "config.trace.enabled"
 
 struct filter {
 	const char *key;
@@ -103,8 +107,13 @@ bool run_attr_number(const struct mine_run *r, const char *key, double *v);
 const char *dataset_common(const struct dataset *d, const char *key);
 /* 64-bit FNV-1a over the sorted configuration attributes of all runs: which experiment this was. */
 uint64_t dataset_hash(const struct dataset *d);
-/* A group's malloc'd label as the styles have it, without the key `less` (NULL: with all); NULL when memory ends. */
-char *group_label(const struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by, const char *less);
+/* A group's malloc'd label as the styles have it, its middle cut out where it is long, without the keys `less` (ends with NULL;
+ * NULL: with all); NULL when memory ends. */
+char *group_label(const struct group *g, const struct dataset *d, const struct key_style *by, size_t n_by, const char *const *less);
+/* Two configurations never go by one label: where it is among the n `before`, a number is put behind it. -1 when memory ends. */
+int label_number(char **label, const char *const *before, size_t n);
+/* "depth 8", "virtio-blk", "untraced": one setting as labels have it, `blank` between name and value. */
+void setting_write(FILE *f, const char *key, const char *value, const struct key_style *by, size_t n_by, const char *blank);
 
 /* Below: used within query*.c. */
 int run_read(struct mine_run out[2], size_t *n_out, struct store *s, const struct store_run *meta, struct error *err);

@@ -84,6 +84,7 @@ static int write_item(FILE *f, const struct analysis *a, const struct item *item
 	case ITEM_PHASES: report_phases(f, a); break;
 	case ITEM_REQUESTS: report_requests(f, a); break;
 	case ITEM_TIERS: report_tiers(f, a); break;
+	case ITEM_OWN_COST: report_own_cost(f, a); break;
 	}
 	fputs("</section>\n", f);
 	return rc;

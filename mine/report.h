@@ -20,6 +20,9 @@ void report_cpu(FILE *f, const struct analysis *a);
 void report_clock(FILE *f, const struct analysis *a);
 void report_loss(FILE *f, const struct analysis *a);
 void report_provenance(FILE *f, const struct analysis *a);
+/* report_owncost.c, and as a member of stats.json: "own_cost": [ … ]. */
+void report_own_cost(FILE *f, const struct analysis *a);
+void report_json_own_cost(FILE *f, const struct analysis *a);
 /* report_phases.c: what attribution found. */
 void report_phases(FILE *f, const struct analysis *a);
 void report_requests(FILE *f, const struct analysis *a);

@@ -175,6 +175,8 @@ int report_write_json(FILE *f, const struct analysis *a, struct error *err)
 	fputs("  ],\n", f);
 	if (template_wants_phases(a->t))
 		report_json_attributions(f, a);
+	if (template_wants_own_cost(a->t))
+		report_json_own_cost(f, a);
 	fputs("  \"comparisons\": [", f);
 	for (size_t i = 0; i < a->t->items && !rc; i++)
 		if (a->t->item[i].kind == ITEM_COMPARE)

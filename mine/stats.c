@@ -230,6 +230,23 @@ const char *stats_method(const struct stats *s, char *dst, size_t cap)
 	return dst;
 }
 
+struct estimate estimate_mean(const double *v, size_t n, size_t least, double level)
+{
+	struct estimate e = { 0 };
+	double squares = 0;
+	for (size_t i = 0; i < n; i++)
+		e.value += v[i] / (double)n;
+	if (n < least)
+		return e;
+	for (size_t i = 0; i < n; i++)
+		squares += (v[i] - e.value) * (v[i] - e.value);
+	double half = student_quantile(0.5 + level / 2, (double)n - 1) * sqrt(squares / (double)(n - 1) / (double)n);
+	e.lo = e.value - half;
+	e.hi = e.value + half;
+	e.supported = true;
+	return e;
+}
+
 struct estimate estimate_ratio(struct estimate a, struct estimate b)
 {
 	struct estimate e = { .supported = a.supported && b.supported && a.lo > 0 && b.lo > 0 };

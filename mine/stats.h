@@ -81,6 +81,8 @@ double stats_last_nine(const struct stats *s);
 /* "95 % interval by order statistics over 24 time blocks" */
 const char *stats_method(const struct stats *s, char *dst, size_t cap);
 
+/* The mean of n observations; from `least` of them (two at least) on with Student's t interval. n > 0. */
+struct estimate estimate_mean(const double *v, size_t n, size_t least, double level);
 /* a / b with an interval from those of a and b, independent of each other, combined on the log scale
  * (MOVER: Donner and Zou, Statistical Methods in Medical Research 21, 2012). */
 struct estimate estimate_ratio(struct estimate a, struct estimate b);

@@ -331,7 +331,7 @@ static int read_item(struct item *item, xmlNodePtr node)
 	static const char *const names[] = {
 		[ITEM_TEXT] = "text", [ITEM_TABLE] = "table", [ITEM_CHART] = "chart", [ITEM_COMPARE] = "compare",
 		[ITEM_CLOCK] = "clock", [ITEM_CPU] = "cpu", [ITEM_LOSS] = "loss", [ITEM_PROVENANCE] = "provenance",
-		[ITEM_PHASES] = "phases", [ITEM_REQUESTS] = "requests", [ITEM_TIERS] = "tiers",
+		[ITEM_PHASES] = "phases", [ITEM_REQUESTS] = "requests", [ITEM_TIERS] = "tiers", [ITEM_OWN_COST] = "own-cost",
 	};
 	size_t kind = 0;
 	while (kind < sizeof(names) / sizeof(*names) - 1 && !is(node, names[kind]))
@@ -417,6 +417,14 @@ static int read_template(struct template *t, xmlNodePtr root, struct error *err)
 	if (rc)
 		return error_set(err, ERR_LIMIT, "%s: no memory", t->path);
 	return check_charts(t->path, report, err) ? -1 : check_ids(t, err);
+}
+
+bool template_wants_own_cost(const struct template *t)
+{
+	for (size_t i = 0; i < t->items; i++)
+		if (t->item[i].kind == ITEM_OWN_COST)
+			return true;
+	return false;
 }
 
 bool template_wants_phases(const struct template *t)

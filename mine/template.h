@@ -32,6 +32,7 @@ struct statistic {
 
 enum item_kind {
 	ITEM_TEXT, ITEM_TABLE, ITEM_CHART, ITEM_COMPARE, ITEM_CLOCK, ITEM_CPU, ITEM_LOSS, ITEM_PROVENANCE, ITEM_PHASES, ITEM_REQUESTS, ITEM_TIERS,
+	ITEM_OWN_COST,
 };
 enum chart_kind { CHART_PERCENTILE, CHART_TIMELINE, CHART_ATTRIBUTION, CHART_WATERFALL };
 
@@ -70,6 +71,8 @@ int template_parse(struct template *t, const char *path, const void *text, size_
 void template_fini(struct template *t);
 /* Whether anything in it is drawn from attributions. */
 bool template_wants_phases(const struct template *t);
+/* Whether it says what the measurement cost. */
+bool template_wants_own_cost(const struct template *t);
 /* Calls fn with path and name of every template found on the search path, in order of names. */
 int template_each(int (*fn)(void *ctx, const char *path, const char *name), void *ctx, struct error *err);
 /* Frees libxml2's own memory, at the very end. */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the measurement itself cost, traced / untraced. */
+#include <math.h>
+#include <string.h>
+
+#include "mine/emit.h"
+#include "mine/report.h"
+
+static const char *const heading[OWN_FIGURES] = { "IOPS", "p50", "p99" };
+
+/* "0.97 ×, 0.93–1.02"; bold where the interval leaves out 1. */
+static void ratio_cell(FILE *f, const struct own_row *row, enum own_figure figure)
+{
+	struct estimate r = row->ratio[figure];
+	char value[96], limits[96];
+	if (isnan(r.value)) {
+		fprintf(f, "<td class=\"few\" data-name=\"%s\">n too small</td>", heading[figure]);
+		return;
+	}
+	text_estimate_number(r, value, sizeof(value), limits, sizeof(limits));
+	bool clear = r.supported && (r.lo > 1 || r.hi < 1);
+	/* Two pairs that disagree: t is 12.7. Digits would look as if they told anything. */
+	if (r.supported && (r.lo < 0.01 || r.hi > 100))
+		snprintf(limits, sizeof(limits), "anything");
+	fprintf(f, "<td data-name=\"%s\">%s%s&nbsp;×%s<small>%s</small>", heading[figure], clear ? "<strong>" : "", value, clear ? "</strong>" : "", limits);
+	if (row->with[figure] < row->pairs)
+		fprintf(f, "<small>of %zu pair%s</small>", row->with[figure], row->with[figure] == 1 ? "" : "s");
+	fputs("</td>", f);
+}
+
+static void say_method(FILE *f, const struct analysis *a)
+{
+	bool single = false, several = false;
+	for (size_t i = 0; i < a->own.rows; i++)
+		*(a->own.row[i].pairs > 1 ? &several : &single) = true;
+	fputs("<p class=\"hint after\">Traced over untraced: 1&nbsp;× is no cost; below 1 for IOPS and above 1 for a latency is what tracing took. "
+	      "A pair is one repeat with tracing and one without, run close to each other. ", f);
+	if (several)
+		fprintf(f, "Geometric means of the pairs with %g&nbsp;%% intervals from boot to boot (Student’s t over the logarithms), bold where they "
+			"leave out 1. ", a->t->level * 100);
+	if (single)
+		fputs("One pair has no interval; <code>--repeat 5</code> gives one. ", f);
+	fputs("What the workload engine’s own two time stamps cost is in both.</p>\n", f);
+}
+
+/* What there is, and how to get the rest. */
+static void say_none(FILE *f, const struct analysis *a)
+{
+	bool off = false;
+	for (size_t i = 0; i < a->data.runs; i++) {
+		const char *traced = run_attr(&a->data.run[i], KEY_TRACED);
+		off |= traced && strcmp(traced, "off") == 0;
+	}
+	fprintf(f, "<p class=\"muted\">No configuration here was run both with tracing and without%s. <code>bifocal run --self-check</code> does, "
+		"and what tracing took then stands here.</p>\n", off ? " in one study" : "");
+}
+
+void report_own_cost(FILE *f, const struct analysis *a)
+{
+	if (!a->own.rows) {
+		say_none(f, a);
+		return;
+	}
+	fputs("<div class=\"scroll\"><table class=\"cards narrow\"><thead><tr><th>Traced / untraced</th><th>Pairs</th>", f);
+	for (size_t k = 0; k < OWN_FIGURES; k++)
+		fprintf(f, "<th>%s</th>", heading[k]);
+	fputs("</tr></thead>\n<tbody>\n", f);
+	for (size_t i = 0; i < a->own.rows; i++) {
+		const struct own_row *row = &a->own.row[i];
+		fputs("<tr><th>", f);
+		html_text(f, row->label);
+		fprintf(f, "</th><td data-name=\"Pairs\">%zu</td>", row->pairs);
+		for (unsigned k = 0; k < OWN_FIGURES; k++)
+			ratio_cell(f, row, k);
+		fputs("</tr>\n", f);
+	}
+	fputs("</tbody></table></div>\n", f);
+	say_method(f, a);
+}
+
+static void write_runs(FILE *f, const char *key, const struct group *g)
+{
+	fprintf(f, ", \"%s\": [", key);
+	for (size_t i = 0; i < g->runs; i++)
+		fprintf(f, "%s%llu", i ? ", " : "", (unsigned long long)g->run[i]->meta.run);
+	putc(']', f);
+}
+
+void report_json_own_cost(FILE *f, const struct analysis *a)
+{
+	fputs("  \"own_cost\": [", f);
+	for (size_t i = 0; i < a->own.rows; i++) {
+		const struct own_row *row = &a->own.row[i];
+		fputs(i ? ",\n    {\"label\": " : "\n    {\"label\": ", f);
+		json_text(f, row->label);
+		fprintf(f, ", \"pairs\": %zu", row->pairs);
+		write_runs(f, "traced", row->traced);
+		write_runs(f, "untraced", row->untraced);
+		fputs(", \"ratio\": {", f);
+		for (size_t k = 0; k < OWN_FIGURES; k++) {
+			fprintf(f, "%s\"%s\": ", k ? ", " : "", own_figure_name[k]);
+			json_estimate(f, row->ratio[k]);
+		}
+		fputs("}}", f);
+	}
+	fputs(a->own.rows ? "\n  ],\n" : "],\n", f);
+}
