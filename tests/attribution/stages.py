@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stages: what is put in, with what, and the phase in which it has to be found, with the reason. Written before measuring."""
+import bisect
+import json
+import os
+import shutil
+import subprocess
+import time
+
+SIZES = [0, 100_000, 1_000_000, 10_000_000]   # ns; 0: the requests without delay
+
+
+class Stage:
+    name = expected = None
+    load = {}
+
+    def __init__(self):
+        self.notes = []
+
+    def absent(self, world):
+        return None if os.geteuid() == 0 else "not root"
+
+    def rules(self, world):
+        # An I/O thread that spins for its next event is never woken, and no tracepoint tells when its work begins.
+        return [("iothread,id=iothread0", "iothread,id=iothread0,poll-max-ns=0")]
+
+    def image(self, world):
+        return world.image
+
+    def vm(self, world):
+        size = f"{len(getattr(self, 'sizes', SIZES)) * 16}m"
+        return {"vm.accel": "tcg", "vm.image": self.image(world), "vm.qemu": world.wrapper(self.rules(world)), "disk.iothread": "on",
+                "disk.size": size, "disk.dir": world.work}
+
+    def events(self, world):
+        return []
+
+    def inject(self, world, qemu, roles):
+        pass
+
+    def result(self, world, swapped):
+        import bench
+        reqs = bench.requests(world)
+        return bench.judge(self, reqs, self.truth(world, reqs), swapped)
+
+
+class Hog(Stage):
+    """A real-time process takes the CPU of one of QEMU's threads at the moment at which that thread is woken (hog.c)."""
+    cpu = 1
+
+    def __init__(self, name, expected, event, cond, cpu=1):
+        super().__init__()
+        self.name, self.expected, self.event, self.cond, self.cpu = name, expected, event, cond, cpu
+
+    def inject(self, world, qemu, roles):
+        import bench
+        tids = {k: v[0] if v else 0 for k, v in roles.items()}
+        disk = os.stat(world.work).st_dev
+        tids["dev"] = os.major(disk) << 20 | os.minor(disk)
+        self.out = world.path("hits")
+        if os.path.exists(self.out):
+            os.unlink(self.out)
+        p = world.start([world.hog, str(self.cpu), self.event, self.cond.format(**tids), self.out, "11", ",".join(map(str, SIZES))],
+                        stdout=open(world.path("hog.log"), "w"))
+        if p.poll() is not None:
+            raise bench.Failed("the hog did not start")
+
+    def truth(self, world, reqs):
+        """Requests in whose time the hog took the CPU just once."""
+        clock = json.loads(world.collector("show", "--json", "last"))["clock"]["by_epoch"][0]
+        hz = json.loads(world.collector("show", "--json", "last"))["clock"]["host_tsc_hz"]
+        offset = (int(clock["lo"]) + int(clock["hi"])) // 2
+        with open(self.out) as f:
+            hits = sorted(tuple(int(x) for x in line.split()) for line in f)
+        starts = [h[0] + offset for h in hits]
+        out, several, none = {}, 0, 0
+        for i, r in enumerate(reqs):
+            a = bisect.bisect_left(starts, int(r["submit_tsc"]))
+            b = bisect.bisect_right(starts, int(r["reap_tsc"]))
+            if b - a == 1:
+                out[i] = (hits[a][2], (hits[a][1] - hits[a][0]) * 1e9 / hz)
+            elif b > a:
+                several += 1
+            else:
+                none += 1
+        if several or none:
+            self.notes.append(f"{self.name}: of {len(reqs)} requests {none} had no hit, {several} had more than one: not judged")
+        return out
+
+
+def nbdkit(world, sock, *more):
+    # Real-time, so that it sleeps as long as it was asked to.
+    world.start(["chrt", "-f", "1", "taskset", "-c", "1", "nbdkit", "-f", "-U", sock, *more])
+    deadline = time.time() + 5
+    while time.time() < deadline and not os.path.exists(sock):
+        time.sleep(0.02)
+
+
+class Parts(Stage):
+    """The disk has as many parts as there are sizes, each on a block node of its own with its own delay: which request is delayed is
+    told by its sector. A chain of qcow2 images, each with one part allocated, leads to the nodes."""
+    part = 16 << 20
+    sizes = SIZES
+
+    def __init__(self, name, expected):
+        super().__init__()
+        self.name, self.expected = name, expected
+
+    def nodes(self, world):
+        """[(arguments before it, -blockdev text of node part<i>)]"""
+        raise NotImplementedError
+
+    def rules(self, world):
+        extra, n = [], len(self.sizes)
+        whole = n * self.part
+        for i, (before, text) in enumerate(self.nodes(world)):
+            meta, data = world.path(f"part{i}.qcow2"), world.path(f"part{i}.data")
+            for f in (meta, data):
+                if os.path.exists(f):
+                    os.unlink(f)
+            world.tool("qemu-img", "create", "-q", "-f", "qcow2", "-o", f"data_file={data}", meta, str(whole))
+            world.tool("qemu-io", "-f", "qcow2", "-c", f"write -q {i * self.part} {self.part}", meta)
+            extra += before + ["-blockdev", text]
+            extra += ["-blockdev", f"driver=file,node-name=meta{i},filename={meta}"]
+        for i in reversed(range(1, n)):
+            below = f",backing=chain{i + 1}" if i + 1 < n else ""
+            extra += ["-blockdev", f"driver=qcow2,node-name=chain{i},read-only=on,file=meta{i},data-file=part{i}{below}"]
+        top = "driver=qcow2,node-name=scratch,file=meta0,data-file=part0,backing=chain1"
+        return super().rules(world) + [("driver=raw,node-name=scratch,file=scratch-file", top), ("+", extra)]
+
+    def truth(self, world, reqs):
+        sizes = [self.sizes[int(r["sector"]) * 512 // self.part] for r in reqs]
+        return {i: (s, s) for i, s in enumerate(sizes)}
+
+
+class NullCo(Parts):
+    def nodes(self, world):
+        return [([], f"driver=null-co,node-name=part{i},size={len(self.sizes) * self.part},read-zeroes=on,latency-ns={200_000 + s}")
+                for i, s in enumerate(self.sizes)]
+
+
+class Nbd(Parts):
+    sizes = [0, 1_000_000, 10_000_000]    # its delay filter counts whole milliseconds
+
+    def nodes(self, world):
+        out = []
+        for i, s in enumerate(self.sizes):
+            sock = world.path(f"nbd{i}")
+            nbdkit(world, sock, "--filter=delay", "memory", str(len(self.sizes) * self.part), f"rdelay={s // 1_000_000}ms")
+            out.append(([], f"driver=nbd,node-name=part{i},server.type=unix,server.path={sock}"))
+        return out
+
+    def absent(self, world):
+        return Stage.absent(self, world) or (None if shutil.which("nbdkit") else "no nbdkit")
+
+
+class NbdStarved(Hog):
+    """The server's thread loses its CPU when a request reaches its socket. To the collector it is the device without a file."""
+
+    def rules(self, world):
+        sock = world.path("nbd")
+        nbdkit(world, sock, "memory", "64M")
+        return super().rules(world) + [("driver=null-co,node-name=scratch,size=67108864,read-zeroes=on,latency-ns=0",
+                                        f"driver=nbd,node-name=scratch,server.type=unix,server.path={sock}")]
+
+    def vm(self, world):
+        return {**super().vm(world), "disk.backend": "null-co"}
+
+    absent = Nbd.absent
+
+
+class GuestHog(Hog):
+    """The same in the guest: the image's copy has the hog beside the agent. The guest's kernel has to be preemptible for a process to
+    lose its CPU within a system call; which request is delayed is told by its sector."""
+
+    def __init__(self, name, expected, event, cond):
+        super().__init__(name, expected, event, cond)
+
+    def image(self, world):
+        d = world.path("image")
+        os.makedirs(d, exist_ok=True)
+        for f in ("vmlinux", "vmlinuz", "cmdline", "VERSION", "bifocal.img", "MANIFEST"):
+            if not os.path.exists(f"{d}/{f}"):
+                os.symlink(os.path.join(world.image, f), f"{d}/{f}")
+        root = world.path("root")
+        os.makedirs(root, exist_ok=True)
+        shutil.copy(world.hog, f"{root}/init")
+        shutil.copy(os.path.join(world.image, "init"), f"{root}/agent")
+        with open(f"{root}/hog.args", "w") as f:
+            f.write(f"0 {self.event} {self.cond or '-'} sector {64 << 20 >> 9} {','.join(map(str, SIZES))}\n")
+        cpio = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0"], cwd=root, input=b"init\nagent\nhog.args\n",
+                              capture_output=True, check=True).stdout
+        with open(os.path.join(world.image, "initrd"), "rb") as f:
+            whole = f.read()
+        with open(f"{d}/initrd", "wb") as f:
+            f.write(whole + b"\0" * (-len(whole) % 4) + cpio)
+        return d
+
+    def rules(self, world):
+        return super().rules(world) + [("tsc=reliable", "tsc=reliable preempt=full")]
+
+    def inject(self, world, qemu, roles):
+        pass
+
+    def truth(self, world, reqs):
+        sizes = [SIZES[int(r["sector"]) * len(SIZES) * 512 // (64 << 20)] for r in reqs]
+        return {i: (s, s) for i, s in enumerate(sizes)}
+
+
+ALL = [
+    # The vCPU's write wakes the I/O thread; that it has been woken is seen when it calls virtio_queue_notify.
+    Hog("iothread-kick", ("cross.kick",), "sched:sched_waking", "pid=={iothread} && common_pid=={vcpu}"),
+    # The I/O thread has handed the request to a worker; host_submit is the worker's system call.
+    Hog("worker", ("vmm.submit",), "sched:sched_waking", 'comm=="worker" && common_pid=={iothread}'),
+    # The device has answered; host_reap is the end of the worker's system call, which it can only reach on its CPU.
+    Hog("host-wakeup", ("host.completion",), "block:block_rq_complete", "dev=={dev}"),
+    # The worker's system call is over (host_reap) and it wakes the I/O thread, which completes the request (device_done).
+    Hog("iothread-completion", ("vmm.complete",), "sched:sched_waking", "pid=={iothread} && common_pid!={vcpu} && common_pid!={main}"),
+    # Without KVM's irqfd the main loop carries the I/O thread's interrupt to the vCPU; irq_inject is the I/O thread's sign to it.
+    Hog("interrupt", ("cross.inject",), "sched:sched_waking", "pid=={main} && common_pid=={iothread}"),
+    # QEMU's own device of known latency: nothing of it is seen between the device model's start and its end.
+    NullCo("null-co", ("vmm.submit..vmm.complete",)),
+    # The NBD client's sendmsg and recvmsg are no system calls on a disk: again from device_start to device_done.
+    Nbd("nbd", ("vmm.submit..vmm.complete",)),
+    NbdStarved("nbd-starved", ("vmm.submit..vmm.complete",), "sched:sched_waking", 'comm~"nbd*" && common_pid=={iothread}'),
+    # The submitting thread loses its CPU once the bio is in the guest's block layer, before it is issued.
+    GuestHog("guest-preempted", ("guest.schedule",), "block:block_bio_queue", ""),
+    # The guest's CPU goes to somebody else when the request is complete, before the application runs again.
+    GuestHog("guest-wakeup", ("guest.reap",), "block:block_rq_complete", ""),
+    # The vCPU's thread loses its CPU when it is woken for the interrupt: stolen time.
+    Hog("vcpu-stolen", ("cross.inject",), "sched:sched_waking", "pid=={vcpu} && common_pid=={main}", cpu=0),
+]
