@@ -28,6 +28,7 @@ enum {
 	WALK_MAX = 256,                /* candidates looked at for one request */
 	BLK_MAX = 32,                  /* requests that virtio-blk submits as one, at most */
 	STREAM_BYTES = 26 << 20,       /* all streams' buffers together */
+	DISTANCES_MAX = 1 << 14,       /* of the file's extents; those least voted for give way */
 	LANE_BYTES = 6 << 20,          /* all jobs' buffers together */
 };
 
@@ -142,6 +143,7 @@ struct inputs {
 	struct { int64_t t, real; uint32_t source, own; } *heap;
 	uint32_t heaped;
 	bool given;                    /* the top of the heap was given, and has to move on first */
+	uint64_t depth;                /* I/Os of a job that are out at once, at most; 0: not known */
 	int64_t lag;                   /* an I/O comes this long after its reaping */
 	uint64_t bytes;
 	struct clockmap *clock;
@@ -160,6 +162,8 @@ void inputs_fini(struct inputs *in);
 int inputs_rewind(struct inputs *in, struct error *err);
 /* 1: *e is a sighting; 2: *io is an I/O; 0: the end; -1 with err. What is given lives until the next call. */
 int inputs_next(struct inputs *in, struct event *e, struct io_ref *io, struct error *err);
+/* Whether an I/O like the one given last, still to come, was submitted no later than `t`, or may have been. */
+bool inputs_rival(const struct inputs *in, const struct io_record *io, int64_t t);
 
 /* ---- what the sides know of a request ---- */
 
@@ -174,7 +178,7 @@ struct stamp {
 struct bio {
 	uint64_t sector, request;      /* id + 1 of the request it went into */
 	int64_t t;
-	uint32_t length, thread;
+	uint32_t length, thread, cpu;
 	uint8_t op;
 	bool claimed, tainted;
 };
@@ -246,6 +250,9 @@ struct thread {
 	uint64_t scsi;                 /* id + 1 of the SCSI request that waits for its place */
 };
 
+/* From a place in the file to the disk's, in sectors, modulo 2^64; an extent has one. */
+struct distance { uint64_t distance; uint32_t votes; };
+
 struct host_thread { uint32_t tid; uint64_t open_call, last_call, last_block; };
 
 struct queue_stat { uint64_t key; uint32_t events, useful; };
@@ -286,6 +293,7 @@ struct host_side {
 	struct host_thread *thread;
 	struct keytab threads;
 	uint32_t thread_count;
+	struct distance *distance;     /* DISTANCES_MAX, a hash table; what was learnt stays over passes */
 };
 
 struct kvm_event { int64_t t; uint64_t key; uint32_t thread; uint16_t kind; };
@@ -317,6 +325,7 @@ struct engine {
 	uint64_t fd[16];
 	uint32_t fds;
 	bool direct, polls, null_backend, raw, virtio_blk;
+	bool queue_per_cpu;            /* of the guest's: what a CPU queues, it issues */
 	bool have_guest, have_vmm, have_host, have_host_block, have_notify, have_inject, have_kick, have_irq, have_submissions;
 	int64_t wide;                  /* how far outside its bounds a stamp is still looked for */
 	bool causal;                   /* pass 1 */
@@ -355,8 +364,8 @@ void host_see(struct engine *e, const struct event *v);
 struct call *host_find(struct engine *e, struct device_request *d, struct submission *s);
 /* The same without a VMM vantage: by the guest's request itself. */
 struct call *host_find_guest(struct engine *e, struct guest_request *g, uint64_t half);
-/* The block request under it, remembered as id + 1 in what asks for it. */
-struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, unsigned op, uint32_t length);
+/* The block request under it, remembered as id + 1 in what asks for it; `sector` is the file's, NULL where nobody knows it. */
+struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, const uint64_t *sector, unsigned op, uint32_t length);
 
 int kvm_init(struct kvm_side *k);
 void kvm_fini(struct kvm_side *k);

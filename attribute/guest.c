@@ -3,7 +3,9 @@
  * The guest's kernel: bios become requests, requests are issued, kicked, interrupted for, completed.
  *
  * A bio is known by (op, sector, length), a request by (op, sector) while it is out; of several alike the oldest comes first. A flush has no
- * place and goes by order. A request takes the bios that follow each other from its first sector to its end: merges. An I/O is
+ * place: its request serves all flushes that waited when it was issued (block/blk-flush.c keeps them apart by hardware queue, so by CPU
+ * where each has its own). A bio that io_uring was not allowed to wait for is refused and queued once more: it has two bios and one
+ * request, and the later one counts. Of two I/Os alike the bio is the earlier one's that came before the later one's submission. A request takes the bios that follow each other from its first sector to its end: merges. An I/O is
  * followed from its first sector to its last, from request to request: splits.
  *
  * A kick belongs to the requests issued on its CPU since the CPU's last kick; an interrupt to the requests completed after it. Which of
@@ -96,14 +98,14 @@ static bool no_place(const struct sighting *s)
 	return s->op == IO_FLUSH || (s->flags & SIGHT_NO_PLACE);
 }
 
-static void see_queue(struct guest_side *g, const struct event *v)
+static void see_queue(struct guest_side *g, const struct event *v, uint32_t cpu)
 {
 	uint32_t slot = (uint32_t)(g->bio_ids & MASK);
 	if (g->bio_ids >= POOL_REQUESTS)
 		keytab_drop(&g->bios, slot);
 	bool placed = !no_place(v->s);
 	g->bio[slot] = (struct bio){ .sector = placed ? v->s->sector : 0, .t = v->t, .length = placed ? v->s->length : 0, .thread = v->s->thread,
-				     .op = v->s->op };
+				     .op = v->s->op, .cpu = cpu };
 	keytab_put(&g->bios, slot, place_key(v->s->op, g->bio[slot].sector));
 	g->bio_ids++;
 }
@@ -119,6 +121,20 @@ static struct bio *waiting_bio(struct guest_side *g, unsigned op, uint64_t secto
 			found = b;
 	}
 	return found;
+}
+
+/* A flush takes all that wait. */
+static void take_flushes(const struct engine *e, struct guest_side *g, struct guest_request *r, uint32_t cpu)
+{
+	int walked = 0;
+	for (uint32_t at = keytab_first(&g->bios, place_key(IO_FLUSH, 0)); at && walked++ < WALK_MAX; at = keytab_after(&g->bios, at)) {
+		struct bio *b = &g->bio[at - 1];
+		if (b->request || b->claimed || (e->queue_per_cpu && b->cpu != cpu))
+			continue;
+		b->request = r->id + 1;
+		if (r->merged < UINT16_MAX)
+			r->merged++;
+	}
 }
 
 /* The request takes its bios. */
@@ -193,7 +209,10 @@ static void see_issue(struct engine *e, const struct event *v, uint32_t cpu)
 		r->requeued = false;
 	} else {
 		r = new_request(g, v, placed);
-		take_bios(g, r);
+		if (r->op == IO_FLUSH)
+			take_flushes(e, g, r, cpu);
+		else
+			take_bios(g, r);
 	}
 	r->issue = v->t;
 	r->issue_thread = v->s->thread;
@@ -304,7 +323,7 @@ void guest_see(struct engine *e, const struct event *v)
 		return;
 	switch (v->s->kind) {
 	case SIGHT_G_QUEUE:
-		see_queue(g, v);
+		see_queue(g, v, cpu);
 		break;
 	case SIGHT_G_ISSUE:
 		see_issue(e, v, cpu);
@@ -330,8 +349,8 @@ void guest_see(struct engine *e, const struct event *v)
 
 struct found {
 	struct guest_request *r;
-	struct bio *bio;
-	int candidates;
+	struct bio *bio, *again;       /* `again`: without a request, the latest */
+	bool several;                  /* different requests fit */
 };
 
 static bool fits(const struct guest_request *r, int64_t submit, int64_t reap)
@@ -348,7 +367,7 @@ static void find_request(struct guest_side *g, unsigned op, uint64_t sector, uin
 		struct guest_request *r = &g->request[at - 1];
 		if (r->claims || !fits(r, submit, reap) || (exact && r->length != length))
 			continue;
-		f->candidates++;
+		f->several |= f->r != NULL;
 		/* One that was completed goes before one that was not. */
 		if (!f->r || (r->completed && !f->r->completed) || (r->completed == f->r->completed && r->id < f->r->id))
 			f->r = r;
@@ -364,12 +383,16 @@ static void find_bio(struct guest_side *g, unsigned op, uint64_t sector, int64_t
 		struct guest_request *r = request_of(g, b->request);
 		if (b->claimed || b->t < submit || b->t > reap || (r && !fits(r, submit, reap)))
 			continue;
-		f->candidates++;
-		if (!f->bio || b->t < f->bio->t)
+		if (!r) {
+			f->again = !f->again || b->t > f->again->t ? b : f->again;
+			continue;
+		}
+		f->several |= f->r && f->r != r;
+		if (!f->bio || b->t < f->bio->t) {
 			f->bio = b;
+			f->r = r;
+		}
 	}
-	if (f->bio)
-		f->r = request_of(g, f->bio->request);
 }
 
 /* What else would have fitted is as uncertain as what was taken. */
@@ -424,7 +447,6 @@ static struct guest_request *step(struct engine *e, const struct io_record *io, 
 	struct found f = { 0 };
 	find_bio(g, io->op, sector, submit, reap, &f);
 	if (!f.r) {
-		f.candidates = 0;
 		find_request(g, io->op, sector, left, true, submit, reap, &f);
 		if (!f.r)
 			find_request(g, io->op, sector, left, false, submit, reap, &f);
@@ -433,9 +455,14 @@ static struct guest_request *step(struct engine *e, const struct io_record *io, 
 		m->ambiguous |= tainted_at(g, io->op, sector, submit, reap);
 		return NULL;
 	}
-	if (f.candidates > 1) {
+	if (f.several && (!f.bio || inputs_rival(&e->in, io, f.bio->t))) {
 		m->ambiguous = true;
 		taint(g, io->op, sector, submit, reap);
+	}
+	/* It was refused at first. */
+	if (f.bio && f.again && f.again->t > f.bio->t && f.again->t <= f.r->issue && !f.several) {
+		claim_bio(g, f.bio);
+		f.bio = f.again;
 	}
 	m->ambiguous |= f.r->tainted || (f.bio && f.bio->tainted);
 	if (f.bio) {
@@ -455,11 +482,11 @@ static void add_child(struct guest_match *m, struct guest_request *r)
 		m->last = r;
 }
 
-/* The kernel serves several flushes that wait at once by a single one. */
+/* Where bios are not seen: the kernel serves several flushes that wait at once by a single one. */
 static void share_flush(struct engine *e, int64_t submit, int64_t reap, struct guest_match *m)
 {
 	struct guest_request *r = request_of(&e->guest, e->guest.last_flush);
-	if (!r || !fits(r, submit, reap))
+	if (e->guest.bio_ids || !r || !fits(r, submit, reap))
 		return;
 	claim(&e->guest, r);
 	add_child(m, r);

@@ -6,21 +6,26 @@
  * offset; one that says nothing (io_submit, io_uring_enter) is the first of its kind on the submitting thread that had not returned
  * when the submission was made. A block request belongs to the call in which its thread queued its
  * bio, or issued it where bios are not seen: the host may issue it on anybody's thread, later, merged with others.
+ *
+ * A ring's call queues many of the same length. Which is whose, the file's extents tell: within one, a bio's sector lies as far from the
+ * file's as every other one's. In pass 1 each request votes for the distances of all bios under its call; the true ones are voted for
+ * again and again, others only by chance.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "attribute/engine.h"
 
-enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked at, backwards */ };
+enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked at, backwards */, PROBES = 16 };
 
 int host_init(struct host_side *h)
 {
 	h->call = calloc(POOL_CALLS, sizeof(*h->call));
 	h->block = calloc(POOL_CALLS, sizeof(*h->block));
 	h->thread = calloc(THREADS_MAX, sizeof(*h->thread));
+	h->distance = calloc(DISTANCES_MAX, sizeof(*h->distance));
 	int bad = keytab_init(&h->calls, POOL_CALLS) | keytab_init(&h->blocks, POOL_CALLS) | keytab_init(&h->threads, THREADS_MAX);
-	return h->call && h->block && h->thread && !bad ? 0 : -1;
+	return h->call && h->block && h->thread && h->distance && !bad ? 0 : -1;
 }
 
 void host_fini(struct host_side *h)
@@ -28,6 +33,7 @@ void host_fini(struct host_side *h)
 	free(h->call);
 	free(h->block);
 	free(h->thread);
+	free(h->distance);
 	keytab_fini(&h->calls);
 	keytab_fini(&h->blocks);
 	keytab_fini(&h->threads);
@@ -159,13 +165,14 @@ static struct host_block *block_at(struct host_side *h, const struct sighting *s
 	return found;
 }
 
-/* A request takes the bios that follow each other from its first sector on: merges. */
+/* A request takes the bios that follow each other from its first sector on: merges. One that the driver had given back is issued again. */
 static void see_issue(struct engine *e, const struct event *v)
 {
 	struct host_side *h = &e->host;
 	uint64_t at = v->s->sector, end = at + sectors(v->s->length);
 	for (int i = 0; i < WALK_MAX; i++) {
 		struct host_block *b = block_at(h, v->s, at, false);
+		b = b ? b : block_at(h, v->s, at, true);
 		if (!b && i)
 			return;
 		b = b ? b : new_block(h, v);
@@ -313,18 +320,57 @@ struct call *host_find_guest(struct engine *e, struct guest_request *g, uint64_t
 	return c;
 }
 
-/* A ring's call issues several: each takes the oldest of its length. */
-struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, unsigned op, uint32_t length)
+/* ---- where the file's extents lie ---- */
+
+static struct distance *distance_of(struct host_side *h, uint64_t distance, bool make)
+{
+	uint32_t at = (uint32_t)(distance * 0x9e3779b97f4a7c15ull >> 40);
+	struct distance *least = NULL;
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct distance *d = &h->distance[(at + i) % DISTANCES_MAX];
+		if (d->votes && d->distance == distance)
+			return d;
+		if (!least || d->votes < least->votes)
+			least = d;
+	}
+	if (!make)
+		return NULL;
+	*least = (struct distance){ .distance = distance };
+	return least;
+}
+
+static void vote(struct host_side *h, uint64_t distance)
+{
+	struct distance *d = distance_of(h, distance, true);
+	d->votes += d->votes < UINT32_MAX;
+}
+
+static uint32_t votes_for(struct host_side *h, uint64_t distance)
+{
+	const struct distance *d = distance_of(h, distance, false);
+	return d ? d->votes : 0;
+}
+
+/* The bio under the call whose distance has the most votes; of those alike, the oldest. Without a place (`sector` NULL), the oldest. */
+struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, const uint64_t *sector, unsigned op, uint32_t length)
 {
 	struct host_side *h = &e->host;
 	struct host_thread *t = thread_of(h, c->thread, false);
 	struct host_block *found = NULL, *b = t ? block_of(h, t->last_block) : NULL;
+	uint32_t most = 0;
 	if (*remembered)
 		return block_of(h, *remembered);
 	for (int i = 0; b && i < BACK_MAX && b->first >= c->enter.t; i++, b = block_of(h, b->before)) {
 		bool under = !stamp_seen(&c->exit) || b->first <= c->exit.t;
-		if (under && !b->claimed && (b->op == op || b->op == SIGHT_OP_NONE) && (op == IO_FLUSH || !length || b->length == length))
-			found = b;
+		if (!under || (b->op != op && b->op != SIGHT_OP_NONE) || (op != IO_FLUSH && length && b->length != length))
+			continue;
+		if (e->causal && sector)
+			vote(h, b->sector - *sector);
+		uint32_t votes = sector ? votes_for(h, b->sector - *sector) : 0;
+		if (b->claimed || votes < most)
+			continue;
+		most = votes;
+		found = b;
 	}
 	if (found)
 		found->claimed = true;

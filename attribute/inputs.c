@@ -302,6 +302,31 @@ int inputs_next(struct inputs *in, struct event *e, struct io_ref *io, struct er
 	return 1;
 }
 
+/* Of a job, no more than `depth` are out at once: when so many that were out have been looked at, there is no further one. */
+static bool rival_in(const struct inputs *in, const struct lane_in *l, const struct io_record *io, int64_t t, int64_t reap)
+{
+	const struct io_chunk *c = l->chunk ? &in->chunk[l->chunk - 1] : NULL;
+	uint32_t epoch = 0, out = 0, i = l->at;
+	for (; i < l->n && out < in->depth; i++) {
+		const struct io_record *r = &l->buf[i];
+		int64_t submit = clockmap_guest(in->clock, r->submit, &epoch);
+		out += submit <= reap;
+		if (r != io && r->op == io->op && (io->op == IO_FLUSH || r->sector == io->sector) && submit <= t)
+			return true;
+	}
+	return out < in->depth && c && (c->next || l->skip < c->n);
+}
+
+bool inputs_rival(const struct inputs *in, const struct io_record *io, int64_t t)
+{
+	uint32_t epoch = 0;
+	int64_t reap = clockmap_guest(in->clock, io->reap, &epoch);
+	for (uint32_t k = 0; k < in->lanes; k++)
+		if (rival_in(in, &in->lane[k], io, t, reap))
+			return true;
+	return false;
+}
+
 /* ---- opening ---- */
 
 /* A log's stamps need the anchors on both sides of them, so these are gathered first. */

@@ -203,7 +203,8 @@ static void place_block(struct joint *j)
 	uint64_t *remembered = j->s ? &j->s->block : j->d ? &j->d->block : &j->g->block;
 	unsigned op = j->d ? j->d->op : j->g->op;
 	uint32_t length = j->s && j->s->length ? j->s->length : j->g->length;
-	struct host_block *b = j->c ? host_block_of(j->e, j->c, remembered, op, length) : NULL;
+	const uint64_t *place = j->s && j->s->placed ? &j->s->sector : !j->e->raw ? NULL : j->d ? &j->d->sector : &j->g->sector;
+	struct host_block *b = j->c ? host_block_of(j->e, j->c, remembered, op == IO_FLUSH ? NULL : place, op, length) : NULL;
 	if (b && stamp_seen(&b->issue)) {
 		put(j, AT_HOST_ISSUE, &b->issue);
 		if (stamp_seen(&b->complete))
@@ -356,7 +357,7 @@ static void join_sides(struct joint *j, const struct io_record *io, int64_t subm
 	}
 	r->requeues = j->g->requeues;
 	bool own = j->m.children > 1 || (j->g->sector == io->sector && j->g->length == io->length);
-	r->shared = io->op == IO_FLUSH ? j->g->claims : own || j->g->merged < 2 ? 1 : j->g->merged;
+	r->shared = io->op == IO_FLUSH ? (j->g->merged > j->g->claims ? j->g->merged : j->g->claims) : own || j->g->merged < 2 ? 1 : j->g->merged;
 	if (j->g->completed && e->have_vmm)
 		j->d = vmm_find(e, j->g, (uint64_t)j->half);
 	place_guest(j);

@@ -121,7 +121,12 @@ static void load_attributes(struct run *r)
 	e->polls = attr_is(e, "config.disk.iothread", "on");
 	e->null_backend = attr_is(e, "config.disk.backend", "null-co");
 	e->raw = !attr_is(e, "config.disk.format", "qcow2");
+	e->in.depth = attr_u64(e, "workload.iodepth");
 	char *bus = store_attr(e->store, e->run, "config.disk.bus", NULL);
+	/* The other buses have a single queue. */
+	uint64_t cpus = attr_u64(e, "config.vm.cpus"), queues = attr_u64(e, "config.disk.queues");
+	bool many = !bus || strcmp(bus, "nvme") == 0 || strncmp(bus, "virtio", 6) == 0;
+	e->queue_per_cpu = many && cpus > 1 && (!queues || queues >= cpus);
 	e->virtio_blk = !bus || strcmp(bus, "virtio-blk") == 0;
 	free(bus);
 	load_fds(e);
@@ -346,7 +351,7 @@ static uint64_t engine_bytes(const struct engine *e)
 	return sizeof(*e) + e->in.bytes + EPOCHS_MAX * sizeof(struct epoch_map) + e->in.streams * sizeof(*e->stream_last) +
 	       POOL_REQUESTS * (sizeof(struct bio) + sizeof(struct guest_request) + sizeof(struct device_request)) +
 	       POOL_CALLS * (sizeof(struct submission) + sizeof(struct call) + sizeof(struct host_block) + sizeof(struct kvm_event)) +
-	       THREADS_MAX * (sizeof(struct thread) + sizeof(struct host_thread)) +
+	       THREADS_MAX * (sizeof(struct thread) + sizeof(struct host_thread)) + DISTANCES_MAX * sizeof(struct distance) +
 	       keytab_bytes(&e->guest.bios) + keytab_bytes(&e->guest.requests) + keytab_bytes(&e->vmm.places) + keytab_bytes(&e->vmm.keys) +
 	       keytab_bytes(&e->vmm.submissions) + keytab_bytes(&e->host.calls) + keytab_bytes(&e->host.blocks);
 }
