@@ -63,6 +63,17 @@ static void say_counts(FILE *f, const struct phases_set *set, size_t n)
 	fputs(n ? ". " : "", f);
 }
 
+/* Attribution draws a level from n requests whose count alone carries it; the tables of latencies ask for more. */
+static bool is_stricter(const struct analysis *a, unsigned levels, size_t n)
+{
+	static const double q[LEVELS] = { 0, 0.5, 0.99, 0.999 };
+	for (size_t g = 0; g < n; g++)
+		for (size_t k = LEVEL_P50; k < LEVELS; k++)
+			if (levels >> k & 1 && a->phases.group[g].level[k].runs && !stats_quantile(&a->service[a->phases.group[g].group], q[k]).supported)
+				return true;
+	return false;
+}
+
 static void say_repeats(FILE *f, const struct facts *x, double level)
 {
 	if (x->repeats || x->pair)
@@ -77,11 +88,11 @@ static void say_bounds(FILE *f, const struct facts *x)
 {
 	char size[96];
 	if (x->crosses)
-		fprintf(f, "Hatched: phases that cross from one clock to the other, ± the bound between the clocks%s; what an error adds to one it takes "
+		fprintf(f, "Hatched: phases that cross from one clock to the other, ± what their stamps are uncertain by%s; what an error adds to one it takes "
 			"from the other, and the sum carries none. ", x->tick ? " (1\u00a0tick: one cycle of the TSC)" : "");
 	if (x->log_ns > 0) {
-		text_estimate_ns((struct estimate){ .value = x->log_ns }, size, sizeof(size), NULL, 0);
-		fprintf(f, "Phases that begin or end at a stamp of the VMM’s log are known to ±\u00a0%s, its ticks. ", size);
+		text_bound_ns(x->log_ns, size, sizeof(size));
+		fprintf(f, "Stamps of the VMM’s log count another clock’s microseconds: phases that begin or end at one are known to ±\u00a0%s. ", size);
 	}
 	if (x->violations)
 		fprintf(f, "%llu causality violation%s: a phase of a single request that ends before it begins by more than its bound; counted, not clipped. ",
@@ -112,6 +123,8 @@ static void say_bars(FILE *f, const struct analysis *a, const struct item *item,
 	say_counts(f, &a->phases, n);
 	fputs("Mean: over all matched requests; p50, p99, p99.9: over those in a band around that level of the whole latency, n of them beside each bar. "
 	      "Each panel has its own axis. ", f);
+	if (is_stricter(a, item->levels, n))
+		fputs("Where the table of latencies has “n too small”, a level here is of few requests that came close in time. ", f);
 	say_repeats(f, &x, a->t->level);
 	say_bounds(f, &x);
 	if (x.negative)

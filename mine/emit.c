@@ -128,16 +128,40 @@ static void estimate_in(struct estimate e, double unit, const char *name, char *
 	snprintf(limits, limits_cap, "%s–%s", a, b);
 }
 
+static const struct { double size; const char *name; } units[] = {
+	{ 1e9, "\u00a0s" }, { 1e6, "\u00a0ms" }, { 1e3, "\u00a0µs" }, { 1, "\u00a0ns" },
+};
+
 void text_estimate_ns(struct estimate e, char *value, size_t value_cap, char *limits, size_t limits_cap)
 {
-	static const struct { double size; const char *name; } units[] = {
-		{ 1e9, "\u00a0s" }, { 1e6, "\u00a0ms" }, { 1e3, "\u00a0µs" }, { 1, "\u00a0ns" },
-	};
 	size_t i = 0;
 	/* 999.6 µs would print as 1000 µs: go up where rounding does. */
 	while (i < 3 && e.value < units[i].size * 0.9995)
 		i++;
 	estimate_in(e, units[i].size, units[i].name, value, value_cap, limits, limits_cap);
+}
+
+void text_bound_ns(double ns, char *dst, size_t cap)
+{
+	size_t i = 0;
+	while (i < 3 && ns <= units[i].size * 0.999)
+		i++;
+	double v = ns / units[i].size;
+	int decimals = v > 9.9 ? 0 : v > 0.99 ? 1 : 2;
+	double step = decimals == 0 ? 1 : decimals == 1 ? 10 : 100;
+	/* What is whole but for rounding is whole. */
+	snprintf(dst, cap, "%.*f%s", decimals, ceil(v * step * (1 - 1e-9)) / step, units[i].name);
+}
+
+void text_bounded_ns(double ns, const char *bound, char *dst, size_t cap)
+{
+	char value[96];
+	text_estimate_ns((struct estimate){ .value = fabs(ns) }, value, sizeof(value), NULL, 0);
+	char *unit = strstr(value, "\u00a0");
+	const char *other = strstr(bound, "\u00a0");
+	if (unit && other && strcmp(unit, other) == 0)
+		*unit = '\0';
+	snprintf(dst, cap, "%s%s\u00a0±\u00a0%s", ns < 0 ? "−" : "", value, bound);
 }
 
 void text_estimate_number(struct estimate e, char *value, size_t value_cap, char *limits, size_t limits_cap)

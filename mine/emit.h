@@ -24,6 +24,10 @@ void json_estimate(FILE *f, struct estimate e);
 char *text_clean(char *text);
 /* A value with its interval's limits in one unit: "75.3 µs", "74.9–75.8". `limits` may be NULL. */
 void text_estimate_ns(struct estimate e, char *value, size_t value_cap, char *limits, size_t limits_cap);
+/* What stands behind ±: two significant digits, rounded up, for a bound rounded down is none: "27 µs", "0.48 ns". */
+void text_bound_ns(double ns, char *dst, size_t cap);
+/* "113 ± 27 µs", "−1.75 ms ± 27 µs"; `bound` as text_bound_ns wrote it, or other words. */
+void text_bounded_ns(double ns, const char *bound, char *dst, size_t cap);
 /* The same for a rate or a plain ratio, three significant digits. */
 void text_estimate_number(struct estimate e, char *value, size_t value_cap, char *limits, size_t limits_cap);
 

@@ -214,7 +214,20 @@ char *phases_bound_text(const struct phases_span *s, char *dst, size_t cap)
 	if (s->tick)
 		snprintf(dst, cap, "1\u00a0tick");
 	else
-		text_estimate_ns((struct estimate){ .value = s->bound_ns }, dst, cap, NULL, 0);
+		text_bound_ns(s->bound_ns, dst, cap);
+	return dst;
+}
+
+char *phases_value_text(const struct phases_span *s, double ns, char *dst, size_t cap)
+{
+	char bound[96];
+	if (s->crosses) {
+		text_bounded_ns(ns, phases_bound_text(s, bound, sizeof(bound)), dst, cap);
+		return dst;
+	}
+	snprintf(dst, cap, "%s", ns < 0 ? "−" : "");
+	size_t n = strlen(dst);
+	text_estimate_ns((struct estimate){ .value = fabs(ns) }, dst + n, cap - n, NULL, 0);
 	return dst;
 }
 

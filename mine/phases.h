@@ -82,5 +82,7 @@ const struct phases_run *phases_example(const struct phases *p, enum example_rol
 char *phases_absent(const struct phases *p, char *dst, size_t cap);
 /* "one tick" or "0.48 µs": what stands behind a crossing phase's ±. */
 char *phases_bound_text(const struct phases_span *s, char *dst, size_t cap);
+/* A length of that phase: "113 ± 27 µs" where it crosses, else "113 µs". `cap` of 8 at least. */
+char *phases_value_text(const struct phases_span *s, double ns, char *dst, size_t cap);
 
 #endif

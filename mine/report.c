@@ -12,6 +12,8 @@ static void write_head(FILE *f, const struct analysis *a)
 	      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
 	      "<meta name=\"generator\" content=\"bifocal-mine " BIFOCAL_VERSION "\">\n<title>", f);
 	html_text(f, a->t->title);
+	fputs(*a->context ? ": " : "", f);
+	html_text(f, a->context);
 	fprintf(f, "</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n", report_style);
 }
 
@@ -36,6 +38,7 @@ static int write_header(FILE *f, const struct analysis *a, struct error *err)
 	html_text(f, a->context);
 	fputs("</p>\n", f);
 	int rc = report_findings(f, a, err);
+	report_phase_findings(f, a);
 	if (a->t->summary) {
 		fputs("<p class=\"hint\">", f);
 		html_text(f, a->t->summary);

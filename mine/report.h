@@ -25,10 +25,17 @@ void report_own_cost(FILE *f, const struct analysis *a);
 void report_json_own_cost(FILE *f, const struct analysis *a);
 /* report_phases.c: what attribution found. */
 void report_phases(FILE *f, const struct analysis *a);
+/* "641 µs in the mean, 18 % of it cross.kick, …": a sentence a configuration, for the top of the page. */
+void report_phase_findings(FILE *f, const struct analysis *a);
 void report_requests(FILE *f, const struct analysis *a);
 void report_tiers(FILE *f, const struct analysis *a);
-/* A tier's half-width in ns, of its widest epoch with requests; NAN where it has none. Its samples in all of these. */
-double report_tier_ns(const struct attribution *x, unsigned tier, uint64_t *samples);
+/* One tier of a run, over the epochs that have requests. */
+struct tier_facts {
+	double bound_ns;             /* half-width of the widest; NAN where it has none */
+	uint64_t samples;
+	uint32_t epochs, of;         /* those that it bounds, of so many */
+};
+struct tier_facts report_tier(const struct attribution *x, unsigned tier);
 /* report_phases_json.c: "attributions": [ … ], and one run's as a further member. */
 void report_json_attributions(FILE *f, const struct analysis *a);
 void report_json_attribution(FILE *f, const struct analysis *a, uint64_t run);

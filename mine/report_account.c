@@ -145,7 +145,7 @@ static void clock_row(FILE *f, const struct analysis *a, const struct mine_run *
 		return;
 	}
 	char value[96];
-	text_estimate_ns((struct estimate){ .value = r->bound_ns }, value, sizeof(value), NULL, 0);
+	text_bound_ns(r->bound_ns, value, sizeof(value));
 	fprintf(f, "<td class=\"text\" data-name=\"Tier\">%s</td><td data-name=\"Bound\">±&nbsp;%s</td><td data-name=\"Epochs\">%u</td></tr>\n",
 		clock_tier_name(r->tier), value, r->epochs);
 }
@@ -168,8 +168,8 @@ static void say_bounds(FILE *f, const struct analysis *a)
 		return;
 	}
 	char from[96], to[96];
-	text_estimate_ns((struct estimate){ .value = least }, from, sizeof(from), NULL, 0);
-	text_estimate_ns((struct estimate){ .value = most }, to, sizeof(to), NULL, 0);
+	text_bound_ns(least, from, sizeof(from));
+	text_bound_ns(most, to, sizeof(to));
 	fprintf(f, "<p>The guest’s clock is known against the host’s to within ±&nbsp;%s", from);
 	if (strcmp(from, to) != 0)
 		fprintf(f, " to ±&nbsp;%s", to);

@@ -74,14 +74,14 @@ static void length_cell(FILE *f, const char *name, struct estimate e)
 	fputs("</td>", f);
 }
 
-/* ± on crossings; a log's ticks elsewhere, fainter. */
+/* ± on crossings; that of a log's stamps elsewhere, fainter. */
 static void bound_cell(FILE *f, const struct phases_span *s)
 {
 	char text[VALUE_MAX];
 	if (s->crosses)
 		fprintf(f, "<td data-name=\"Bound\">±&nbsp;%s</td>", phases_bound_text(s, text, sizeof(text)));
 	else if (s->bound_ns > 0)
-		fprintf(f, "<td class=\"few\" data-name=\"Bound\"><small>log’s ticks: ±&nbsp;%s</small></td>", phases_bound_text(s, text, sizeof(text)));
+		fprintf(f, "<td class=\"few\" data-name=\"Bound\"><small>log: ±&nbsp;%s</small></td>", phases_bound_text(s, text, sizeof(text)));
 	else
 		fputs("<td class=\"void\"></td>", f);
 }
@@ -98,7 +98,7 @@ static void span_row(FILE *f, const struct phases *p, const struct phases_span *
 	double percent = total > 0 ? fabs(s->part[LEVEL_MEAN]) / total * 100 : 0;
 	const char *sign = s->part[LEVEL_MEAN] < 0 ? "−" : "";
 	if (percent > 0 && percent < 0.05)
-		fprintf(f, "<td data-name=\"Share\">%s&lt;&nbsp;0.1&nbsp;%%</td></tr>\n", sign);
+		fprintf(f, "<td data-name=\"Share\">%s&nbsp;%s0.1&nbsp;%%</td></tr>\n", *sign ? "&gt;" : "&lt;", sign);
 	else if (total > 0)
 		fprintf(f, "<td data-name=\"Share\">%s%.1f&nbsp;%%</td></tr>\n", sign, percent);
 	else
@@ -109,7 +109,7 @@ static void phases_table(FILE *f, const struct phases *p)
 {
 	fputs("<h3>", f);
 	html_text(f, p->label);
-	fputs("</h3>\n<div class=\"scroll\"><table class=\"cards tight\"><thead><tr><th>Phase</th><th>Requests</th><th>Mean</th><th>p50</th><th>p99</th>"
+	fputs("</h3>\n<div class=\"scroll\"><table class=\"cards tight phases\"><thead><tr><th>Phase</th><th>Requests</th><th>Mean</th><th>p50</th><th>p99</th>"
 	      "<th>Bound</th><th>Share of the mean</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < p->spans; i++)
 		span_row(f, p, &p->span[i]);
@@ -133,7 +133,47 @@ void report_phases(FILE *f, const struct analysis *a)
 			"middle run’s being above. ", a->t->level * 100);
 	if (few)
 		fprintf(f, "Fewer than %d runs have no interval from boot to boot. ", PHASES_REPEATS_MIN);
-	fputs("Percentiles to 0.2&nbsp;%. Bound: phases that cross from one clock to the other carry the bound between the clocks.</p>\n", f);
+	fputs("Percentiles to 0.2&nbsp;%. Bound: phases that cross from one clock to the other carry the bound between the clocks; log: stamps of the "
+	      "VMM’s log count another clock’s microseconds.</p>\n", f);
+}
+
+/* The phases with the largest shares of the mean, largest first; how many there are. */
+static size_t largest(const struct phases *p, const struct phases_span *out[], size_t most)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < p->spans; i++) {
+		size_t at = n;
+		while (at && p->span[i].part[LEVEL_MEAN] > out[at - 1]->part[LEVEL_MEAN])
+			at--;
+		if (at == most || !(p->span[i].part[LEVEL_MEAN] > 0))
+			continue;
+		n += n < most;
+		memmove(&out[at + 1], &out[at], (n - at - 1) * sizeof(*out));
+		out[at] = &p->span[i];
+	}
+	return n;
+}
+
+void report_phase_findings(FILE *f, const struct analysis *a)
+{
+	enum { LARGEST = 3, FINDINGS_MAX = 6 };
+	for (size_t g = 0; g < a->phases.groups && a->phases.groups <= FINDINGS_MAX; g++) {
+		const struct phases *p = &a->phases.group[g];
+		const struct phases_span *top[LARGEST];
+		const size_t n = largest(p, top, LARGEST);
+		char total[VALUE_MAX];
+		if (!n || !(p->level[LEVEL_MEAN].total.value > 0))
+			continue;
+		text_estimate_ns(p->level[LEVEL_MEAN].total, total, sizeof(total), NULL, 0);
+		fputs("<p class=\"finding\"><strong>", f);
+		html_text(f, p->label);
+		fprintf(f, "</strong>: %s in the mean, <span class=\"nowrap\">", total);
+		for (size_t i = 0; i < n; i++)
+			fprintf(f, "%s%.0f&nbsp;%%%s %s", i ? ",</span> <span class=\"nowrap\">" : "",
+				top[i]->part[LEVEL_MEAN] / p->level[LEVEL_MEAN].total.value * 100, i ? "" : " of it",
+				top[i]->name);
+		fputs("</span></p>\n", f);
+	}
 }
 
 /* ---- requests ---- */
@@ -181,7 +221,9 @@ static void matched_cell(FILE *f, const struct attribution *x)
 	char text[64];
 	fprintf(f, "<td data-name=\"Matched\">%s", text_count((double)x->matched, text, sizeof(text)));
 	/* Rounded down: 100 % are all of them. */
-	if (x->counted)
+	if (x->counted && x->matched == x->counted)
+		fputs("<small>all</small>", f);
+	else if (x->counted)
 		fprintf(f, "<small>%.2f&nbsp;%%</small>", floor((double)x->matched / (double)x->counted * 1e4) / 100);
 	fputs("</td>", f);
 }
@@ -201,7 +243,39 @@ static void unfolded_cell(FILE *f, const struct attribution *x)
 	fputs(any ? "</td>" : "none</td>", f);
 }
 
-static void requests_row(FILE *f, const struct phases *p, const struct phases_run *r)
+static bool any_run(const struct analysis *a, bool (*has)(const struct attribution *x, unsigned what), unsigned what)
+{
+	for (size_t i = 0; i < a->phases.n; i++)
+		if (has(a->phases.of[i], what))
+			return true;
+	return false;
+}
+
+static bool has_cause(const struct attribution *x, unsigned cause)
+{
+	return x->unmatched[cause] > 0;
+}
+
+/* Counts that are zero as a rule: a column where some run has any, else a sentence for all. */
+enum { RARE_UNFOLDED, RARE_QUARANTINED, RARE_VIOLATIONS, RARE_RESIDUAL, RARES };
+static const char *const rare_name[RARES] = { "Unfolded", "Quarantined", "Violations", "Residual" };
+
+static bool has_rare(const struct attribution *x, unsigned rare)
+{
+	const uint64_t v[RARES] = { x->splits + x->merges + x->requeues, x->quarantined, x->violations, x->residual_max };
+	return v[rare] > 0;
+}
+
+static void rare_cell(FILE *f, const struct attribution *x, unsigned rare)
+{
+	const uint64_t v[RARES] = { 0, x->quarantined, x->violations, x->residual_max };
+	if (rare == RARE_UNFOLDED)
+		unfolded_cell(f, x);
+	else
+		number_cell(f, rare_name[rare], (double)v[rare]);
+}
+
+static void requests_row(FILE *f, const struct analysis *a, const struct phases *p, const struct phases_run *r)
 {
 	const struct attribution *x = r->of;
 	run_head(f, p, r);
@@ -211,10 +285,10 @@ static void requests_row(FILE *f, const struct phases *p, const struct phases_ru
 	counts_cell(f, "Unmatched", x->unmatched, CAUSE_MATCHED + 1, CAUSE_OUTSIDE, cause_name);
 	counts_cell(f, "Served from", x->served, 0, SERVED, served_name);
 	counts_cell(f, "Suppressed", x->suppressed, 0, BOUNDARIES, boundary_name);
-	unfolded_cell(f, x);
-	number_cell(f, "Quarantined", (double)x->quarantined);
-	number_cell(f, "Violations", (double)x->violations);
-	fprintf(f, "<td data-name=\"Residual\">%llu</td></tr>\n", (unsigned long long)x->residual_max);
+	for (unsigned k = 0; k < RARES; k++)
+		if (any_run(a, has_rare, k))
+			rare_cell(f, x, k);
+	fputs("</tr>\n", f);
 }
 
 static void vantage_cell(FILE *f, const struct vantage_note *v, unsigned vantage)
@@ -230,24 +304,16 @@ static void vantage_cell(FILE *f, const struct vantage_note *v, unsigned vantage
 	fputs("</td>", f);
 }
 
-static bool any_run(const struct analysis *a, bool (*has)(const struct attribution *x, unsigned what), unsigned what)
-{
-	for (size_t i = 0; i < a->phases.n; i++)
-		if (has(a->phases.of[i], what))
-			return true;
-	return false;
-}
-
-static bool has_cause(const struct attribution *x, unsigned cause)
-{
-	return x->unmatched[cause] > 0;
-}
-
 /* What the words of the table mean, of those that are there. */
 static void say_causes(FILE *f, const struct analysis *a)
 {
-	fputs("<p class=\"hint after\">Residual: the largest difference between the sum of a request’s phases and what the application saw, in cycles. "
-	      "Suppressed: a kick, notice or interrupt that another request’s made needless.", f);
+	fputs("<p class=\"hint after\">Suppressed: a kick, notice or interrupt that another request’s made needless.", f);
+	if (any_run(a, has_rare, RARE_UNFOLDED))
+		fputs(" Unfolded: requests that a kernel split, merged with others or queued again.", f);
+	if (any_run(a, has_rare, RARE_QUARANTINED))
+		fputs(" Quarantined: requests whose stamps do not all lie in one epoch of the clocks.", f);
+	if (any_run(a, has_rare, RARE_RESIDUAL))
+		fputs(" Residual: the largest difference between the sum of a request’s phases and what the application saw, in cycles.", f);
 	for (unsigned c = CAUSE_MATCHED + 1; c < CAUSE_OUTSIDE; c++)
 		if (any_run(a, has_cause, c))
 			fprintf(f, " <b>%s</b>: %s.", cause_name(c), cause_text(c));
@@ -268,8 +334,14 @@ static void say_violations(FILE *f, const struct analysis *a)
 		html_text(f, x->violation_example);
 		fputs("</p>\n", f);
 	}
+	fputs("<p>", f);
 	if (!any)
-		fputs("<p>No causality violation: no phase ends before it begins by more than its bound.</p>\n", f);
+		fputs("No causality violation: no phase ends before it begins by more than its bound. ", f);
+	if (!any_run(a, has_rare, RARE_RESIDUAL))
+		fputs("The phases of every matched request sum to what the application saw, to the cycle. ", f);
+	if (!any_run(a, has_rare, RARE_QUARANTINED))
+		fputs("No request lies across a change of the clocks.", f);
+	fputs("</p>\n", f);
 }
 
 /* Boundaries that no request showed, each once with why. */
@@ -299,11 +371,14 @@ void report_requests(FILE *f, const struct analysis *a)
 		return;
 	say_violations(f, a);
 	open_table(f, a, "The account");
-	fputs("<th>Counted</th><th>Matched</th><th class=\"text\">Unmatched</th><th class=\"text\">Served from</th><th class=\"text\">Suppressed</th>"
-	      "<th class=\"text\">Unfolded</th><th>Quarantined</th><th>Violations</th><th>Residual</th></tr></thead>\n<tbody>\n", f);
+	fputs("<th>Counted</th><th>Matched</th><th class=\"text\">Unmatched</th><th class=\"text\">Served from</th><th class=\"text\">Suppressed</th>", f);
+	for (unsigned k = 0; k < RARES; k++)
+		if (any_run(a, has_rare, k))
+			fprintf(f, "<th%s>%s</th>", k == RARE_UNFOLDED ? " class=\"text\"" : "", rare_name[k]);
+	fputs("</tr></thead>\n<tbody>\n", f);
 	for (size_t g = 0; g < a->phases.groups; g++)
 		for (size_t r = 0; r < a->phases.group[g].runs; r++)
-			requests_row(f, &a->phases.group[g], &a->phases.group[g].run[r]);
+			requests_row(f, a, &a->phases.group[g], &a->phases.group[g].run[r]);
 	close_table(f, a);
 	say_causes(f, a);
 	open_table(f, a, "The vantages");
@@ -323,32 +398,50 @@ void report_requests(FILE *f, const struct analysis *a)
 
 /* ---- clocks ---- */
 
-double report_tier_ns(const struct attribution *x, unsigned tier, uint64_t *samples)
+struct tier_facts report_tier(const struct attribution *x, unsigned tier)
 {
-	double widest = NAN;
-	*samples = 0;
+	struct tier_facts t = { .bound_ns = NAN };
 	for (uint32_t i = 0; i < x->epochs_kept; i++) {
-		const struct tier_bound *t = &x->epoch[i].by_tier[tier];
-		if (!t->samples || !x->epoch[i].requests)
+		const struct tier_bound *b = &x->epoch[i].by_tier[tier];
+		t.of += x->epoch[i].requests > 0;
+		if (!b->samples || !x->epoch[i].requests)
 			continue;
-		*samples += t->samples;
-		widest = fmax(widest, attribution_ns(x, (double)((uint64_t)t->hi - (uint64_t)t->lo) / 2));
+		t.epochs++;
+		t.samples += b->samples;
+		t.bound_ns = fmax(t.bound_ns, attribution_ns(x, (double)((uint64_t)b->hi - (uint64_t)b->lo) / 2));
 	}
-	return widest;
+	return t;
 }
 
 static void tier_cell(FILE *f, const struct attribution *x, unsigned tier)
 {
 	char value[VALUE_MAX], count[64];
-	uint64_t samples;
-	double ns = report_tier_ns(x, tier, &samples);
-	if (isnan(ns)) {
+	const struct tier_facts t = report_tier(x, tier);
+	if (!t.epochs) {
 		fprintf(f, "<td class=\"few\" data-name=\"%s\">–</td>", clock_tier_name(tier));
 		return;
 	}
-	text_estimate_ns((struct estimate){ .value = ns }, value, sizeof(value), NULL, 0);
-	fprintf(f, "<td data-name=\"%s\">±&nbsp;%s<small>%s sample%s</small></td>", clock_tier_name(tier), value,
-		text_count((double)samples, count, sizeof(count)), samples == 1 ? "" : "s");
+	text_bound_ns(t.bound_ns, value, sizeof(value));
+	fprintf(f, "<td data-name=\"%s\">±&nbsp;%s<small>%s sample%s", clock_tier_name(tier), value,
+		text_count((double)t.samples, count, sizeof(count)), t.samples == 1 ? "" : "s");
+	/* What holds in some epochs says nothing of the others. */
+	if (t.epochs < t.of)
+		fprintf(f, ", %u of %u epochs", t.epochs, t.of);
+	fputs("</small></td>", f);
+}
+
+/* All of them, and how many have requests where that differs. */
+static void epochs_cell(FILE *f, const struct attribution *x)
+{
+	uint32_t with = 0;
+	for (uint32_t i = 0; i < x->epochs_kept; i++)
+		with += x->epoch[i].requests > 0;
+	fprintf(f, "<td data-name=\"Epochs\">%u", x->epochs);
+	if (x->epochs > x->epochs_kept)
+		fprintf(f, "<small>bounds of the first %u</small>", x->epochs_kept);
+	else if (with < x->epochs)
+		fprintf(f, "<small>%u with requests</small>", with);
+	fputs("</td></tr>\n", f);
 }
 
 static void tiers_row(FILE *f, const struct phases *p, const struct phases_run *r)
@@ -360,13 +453,13 @@ static void tiers_row(FILE *f, const struct phases *p, const struct phases_run *
 	if (isnan(bound)) {
 		fputs("<td class=\"text\" data-name=\"Tightest\">none</td><td data-name=\"All together\">unknown</td>", f);
 	} else {
-		text_estimate_ns((struct estimate){ .value = bound }, value, sizeof(value), NULL, 0);
+		text_bound_ns(bound, value, sizeof(value));
 		fprintf(f, "<td class=\"text\" data-name=\"Tightest\"><strong>%s</strong></td><td data-name=\"All together\"><strong>±&nbsp;%s</strong></td>",
 			clock_tier_name(attribution_tier(x)), value);
 	}
 	for (unsigned tier = TIER_EXACT; tier <= TIER_EXCHANGE; tier++)
 		tier_cell(f, x, tier);
-	fprintf(f, "<td data-name=\"Epochs\">%u</td></tr>\n", x->epochs);
+	epochs_cell(f, x);
 }
 
 void report_tiers(FILE *f, const struct analysis *a)

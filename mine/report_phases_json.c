@@ -99,10 +99,11 @@ static void write_tiers(FILE *f, const struct attribution *x)
 	json_number(f, bound);
 	fputs(", \"tiers\": {", f);
 	for (unsigned tier = TIER_EXACT; tier <= TIER_EXCHANGE; tier++) {
-		uint64_t samples;
-		double ns = report_tier_ns(x, tier, &samples);
-		fprintf(f, "%s\"%s\": {\"samples\": %llu, \"bound_ns\": ", tier > TIER_EXACT ? ", " : "", clock_tier_name(tier), (unsigned long long)samples);
-		json_number(f, ns);
+		const struct tier_facts t = report_tier(x, tier);
+		fprintf(f, "%s\"%s\": {\"samples\": %llu, \"bound_ns\": ", tier > TIER_EXACT ? ", " : "", clock_tier_name(tier),
+			(unsigned long long)t.samples);
+		json_number(f, t.bound_ns);
+		fprintf(f, ", \"epochs\": %u", t.epochs);
 		putc('}', f);
 	}
 	fputs("}}", f);

@@ -32,6 +32,8 @@ const char report_style[] =
 "tbody th,td.text{white-space:normal;overflow-wrap:break-word}"
 ".tight th,.tight td{padding-top:.3rem;padding-bottom:.3rem}"
 ".narrow{width:auto;min-width:24rem}"
+/* One table a configuration: their columns stand below each other. */
+".phases{table-layout:fixed;min-width:46rem}.phases th:first-child{width:31%}.phases tbody th{overflow-wrap:anywhere}"
 "tbody tr:hover{background:#f6f7f9}"
 "td small{display:block;color:#565e69;font-size:.75rem;line-height:1.35}"
 "td.text,th.text{text-align:left}"
@@ -57,5 +59,8 @@ const char report_style[] =
 ".cards td::before{content:attr(data-name);color:#565e69;flex:0 0 7.5rem}"
 ".cards td small{display:inline}.cards td.void{display:none}"
 ".cards tbody th{font-weight:650;padding-bottom:.35rem!important}"
+/* Fifteen phases a configuration: their figures stand side by side. */
+".phases{min-width:0}.phases thead{display:none!important}.phases tr{display:flex!important;flex-wrap:wrap;gap:0 .9rem;padding:.45rem 0}"
+".phases th{flex:0 0 100%;padding-bottom:0!important}.phases td{flex:none;gap:0 .3rem;font-size:.8rem}.phases td::before{flex:none}.phases td small{font-size:.8rem}"
 "dl{grid-template-columns:1fr}dt{margin-top:.5rem}}"
 "@media print{main{padding:0;max-width:none}section{break-inside:avoid}details::details-content{content-visibility:visible}}";

@@ -110,22 +110,11 @@ static void list_key(struct key_list *l, const struct phases *p, size_t n, unsig
 
 /* ---- labels ---- */
 
-static void value_text(double ns, char *dst, size_t cap)
-{
-	char size[80];
-	text_estimate_ns((struct estimate){ .value = fabs(ns) }, size, sizeof(size), NULL, 0);
-	snprintf(dst, cap, "%s%s", ns < 0 ? "−" : "", size);
-}
-
-/* "cross.kick 12.4 µs ± 0.5 µs" */
+/* "cross.kick 12.4 ± 0.5 µs" */
 static void phase_text_of(const struct phases_span *s, size_t level, char *dst, size_t cap)
 {
-	char value[96], bound[96];
-	value_text(s->part[level], value, sizeof(value));
-	if (s->crosses)
-		snprintf(dst, cap, "%s %s ±\u00a0%s", s->name, value, phases_bound_text(s, bound, sizeof(bound)));
-	else
-		snprintf(dst, cap, "%s %s", s->name, value);
+	char value[128];
+	snprintf(dst, cap, "%s %s", s->name, phases_value_text(s, s->part[level], value, sizeof(value)));
 }
 
 struct segment {
@@ -135,6 +124,7 @@ struct segment {
 	double width;                /* of that label */
 	char text[NAME_MAX_BYTES];
 	bool inside;
+	bool weighs;                 /* KEY_SHARE of the bar at least */
 };
 
 /* Words on a segment, when they fit: name and value, or the name. */
@@ -201,9 +191,10 @@ static bool place_leaders(const struct bars *b, struct segment *seg, const bool 
 	return true;
 }
 
+/* Crossings slimmer than a leader is worth, too, for the sake of their bound; not those that nobody would look for. */
 static bool wants_leader(const struct segment *g)
 {
-	return !g->inside && (g->s->crosses || g->right - g->left >= LEADER_LEAST);
+	return !g->inside && (g->right - g->left >= LEADER_LEAST || (g->s->crosses && g->weighs));
 }
 
 static void draw_leader(const struct bars *b, const struct segment *g)
@@ -258,7 +249,8 @@ static size_t lay_segments(const struct bars *b, const struct phases *p, size_t 
 		/* Not a value that it does not have: nothing of this level's requests went that way. */
 		if (v > 0 || v < 0) {
 			double one = scale_map(&b->x, *from), other = scale_map(&b->x, *from + v);
-			seg[n] = (struct segment){ .s = s, .left = fmin(one, other), .right = fmax(one, other) };
+			seg[n] = (struct segment){ .s = s, .left = fmin(one, other), .right = fmax(one, other),
+				.weighs = fabs(v) >= KEY_SHARE * p->level[level].total.value };
 			phase_text_of(s, level, seg[n].text, sizeof(seg[n].text));
 			seg[n].width = canvas_measure(b->c, &SMALL, seg[n].text).w;
 			*from += v;

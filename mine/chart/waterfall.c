@@ -127,16 +127,11 @@ static char *describe(const struct phases_run *run, const struct attributed *r)
 
 static void value_text(const struct phases_run *run, const struct attributed *r, const struct row *row, char *dst, size_t cap)
 {
-	char value[96], bound[96];
 	double ns = since_submit(run, r, row->to) - since_submit(run, r, row->from);
-	text_estimate_ns((struct estimate){ .value = fabs(ns) }, value, sizeof(value), NULL, 0);
-	snprintf(dst, cap, "%s%s", ns < 0 ? "−" : "", value);
-	if (!phase_crosses(row->from, row->to))
-		return;
 	uint64_t cycles = attributed_bound(r, row->from, row->to);
-	struct phases_span s = { .bound_ns = attribution_ns(run->of, (double)cycles), .tick = cycles <= 1 };
-	size_t n = strlen(dst);
-	snprintf(dst + n, cap - n, " ±\u00a0%s", phases_bound_text(&s, bound, sizeof(bound)));
+	struct phases_span s = { .bound_ns = attribution_ns(run->of, (double)cycles), .tick = cycles <= 1,
+				 .crosses = phase_crosses(row->from, row->to) };
+	phases_value_text(&s, ns, dst, cap);
 }
 
 /* ---- one panel ---- */

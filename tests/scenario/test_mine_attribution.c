@@ -33,7 +33,7 @@ static void test_page(void **state)
 	static const char *const words[] = {
 		"I/O thread off", "I/O thread on", "cross.inject", "vmm.complete", "guest.driver..vmm.dispatch", "±&nbsp;1\u00a0tick", "Share of the mean",
 		"No causality violation", "no_vmm&nbsp;5", "device&nbsp;4\u202f000", "guest_kick&nbsp;", "99.87&nbsp;%", "<strong>exact</strong>",
-		"tracefs<small>", "Residual", "Two runs tell too little", "95&nbsp;%", "Nothing was lost",
+		"tracefs<small>", "to what the application saw, to the cycle", "Two runs tell too little", "95&nbsp;%", "Nothing was lost",
 	};
 	assert_int_equal(mine("db", "out"), 0);
 	assert_string_equal(err_text, "");
@@ -65,7 +65,7 @@ static void test_figures(void **state)
 	says(on, "\"merged\": true, \"crosses\": true");
 	says(on, "\"unmatched\": {\"no_guest\": 0, \"no_vmm\": 5");
 	says(on, "\"tiers\": {\"exact\": {\"samples\": 12, \"bound_ns\": 0.476190");
-	says(on, "\"pairing\": {\"samples\": 0, \"bound_ns\": null}");
+	says(on, "\"pairing\": {\"samples\": 0, \"bound_ns\": null, \"epochs\": 0}");
 	/* A template without phases has none, and reads none. */
 	assert_int_equal(RUN("mine", "latency", "-o", in_root("latency"), "--db", in_root("db")), 0);
 	slurp(in_root("latency/stats.json"), file_text);
@@ -196,6 +196,107 @@ static void test_hostile_words(void **state)
 	says(file_text, "\"attributions\": [\n    {\"label\": \"this run\"");
 }
 
+/* A study of --self-check: every configuration with tracing and without, three repeats. */
+static void self_checked(const char *db)
+{
+	struct error err = { 0 };
+	struct attribution *a = calloc(1, sizeof(*a));
+	struct store *s = store_open(db, STORE_WRITE, &err);
+	assert_true(a && s);
+	uint64_t study = 0;
+	static const char *const repeat[] = { "0", "1", "2" };
+	for (unsigned i = 0; i < 12; i++) {
+		bool ahci = i & 1, off = i >> 1 & 1;
+		uint64_t run = world_add(s, &(struct world_run){
+			.bus = ahci ? "ahci" : "virtio-blk", .depth = 1, .base_us = off ? 400 : 500, .seconds = 0.8, .seed = i + 1, .study = study,
+			.key = { "config.trace.enabled", "study.repeat" }, .text = { off ? "off" : "on", repeat[i / 4] } });
+		study = study ? study : run;
+		struct world_path path = PATH_IOTHREAD;
+		if (off)
+			path.seen = 1 << AT_APP_SUBMIT | 1 << AT_APP_REAP;
+		world_attribute(a, &path);
+		world_result(s, run, a);
+	}
+	store_close(s);
+	free(a);
+}
+
+static void test_own_cost(void **state)
+{
+	(void)state;
+	self_checked(in_root("self"));
+	assert_int_equal(mine("self", "self-out"), 0);
+	slurp(in_root("self-out/report.html"), file_text);
+	says(file_text, "6 runs without tracing (trace.enabled=off) have no phases");
+	says(file_text, "<th>virtio-blk</th><td data-name=\"Pairs\">3</td>");
+	says(file_text, "<th>ahci</th><td data-name=\"Pairs\">3</td>");
+	says(file_text, "Geometric means of the pairs with 95&nbsp;% intervals");
+	says(file_text, "virtio-blk, untraced");
+	/* What has no phases is not among them. */
+	says(file_text, "<h3>virtio-blk</h3>");
+	assert_null(strstr(file_text, "guest.submit..guest.reap"));
+	slurp(in_root("self-out/stats.json"), file_text);
+	const char *own = strstr(file_text, "\"own_cost\"");
+	assert_non_null(own);
+	says(own, "{\"label\": \"virtio-blk\", \"pairs\": 3, \"traced\": [1, 5, 9], \"untraced\": [3, 7, 11], \"ratio\": {\"iops\": {\"value\": 0.");
+	double p50 = figure(own, "\"p50\": {\"value\": ");
+	assert_true(p50 > 1.15 && p50 < 1.35);
+	assert_int_equal(times(file_text, "\"levels\""), 2);
+	says(file_text, "\"label\": \"virtio-blk\", \"runs\": [1, 5, 9]");
+	/* Never pooled: four configurations of three runs each. */
+	assert_int_equal(times(file_text, "\"service_ns\""), 4);
+	/* Of untraced runs alone nothing is drawn, and where there is no pair the page says how to get one. */
+	assert_int_equal(RUN("mine", "attribution", "-o", in_root("off"), "--db", in_root("self"), "--where", "trace.enabled=off"), 0);
+	slurp(in_root("off/report.html"), file_text);
+	says(file_text, "No run here could be attributed");
+	assert_int_equal(mine("db", "no-pair"), 0);
+	slurp(in_root("no-pair/report.html"), file_text);
+	says(file_text, "<code>bifocal run --self-check</code>");
+	slurp(in_root("no-pair/stats.json"), file_text);
+	says(file_text, "\"own_cost\": []");
+}
+
+/* Three epochs, one of them without requests, two tiers: the widest that has requests, and in how many. */
+static void test_epochs_and_tiers(void **state)
+{
+	(void)state;
+	struct error err = { 0 };
+	struct attribution *a = calloc(1, sizeof(*a));
+	struct store *s = store_open(in_root("epochs"), STORE_WRITE, &err);
+	assert_true(a && s);
+	uint64_t run = world_add(s, &(struct world_run){ .bus = "nvme", .depth = 1, .base_us = 500, .seconds = 0.3, .seed = 3 });
+	world_attribute(a, &PATH_IOTHREAD);
+	a->quarantined = 7;
+	a->epochs = a->epochs_kept = 3;
+	for (unsigned i = 0; i < 3; i++) {
+		/* At 2.1 GHz: ±10, ±20 and ±30 µs. */
+		int64_t half = 21000 * (i + 1);
+		struct epoch_bound *e = &a->epoch[i];
+		*e = (struct epoch_bound){ .epoch = i, .lo = -half, .hi = half, .tier = TIER_CAUSAL, .requests = i < 2 ? 2000 : 0 };
+		e->by_tier[TIER_CAUSAL] = (struct tier_bound){ i < 1 ? 500 : 0, -half, half };
+		e->by_tier[TIER_EXCHANGE] = (struct tier_bound){ 100, -2 * half, 2 * half };
+	}
+	a->epoch[1].tier = TIER_EXCHANGE;
+	world_result(s, run, a);
+	/* One that has no result, nor anything to make one of but its records. */
+	world_add(s, &(struct world_run){ .bus = "ide", .depth = 1, .base_us = 500, .seconds = 0.3, .seed = 4, .study = run });
+	store_close(s);
+	free(a);
+	assert_int_equal(mine("epochs", "epochs-out"), 0);
+	slurp(in_root("epochs-out/report.html"), file_text);
+	says(file_text, "<strong>exchange</strong></td><td data-name=\"All together\"><strong>±&nbsp;20\u00a0µs</strong>");
+	says(file_text, "<td data-name=\"causal\">±&nbsp;10\u00a0µs<small>500 samples, 1 of 2 epochs</small></td>");
+	says(file_text, "<td data-name=\"exchange\">±&nbsp;40\u00a0µs<small>200 samples</small></td>");
+	says(file_text, "<td data-name=\"Epochs\">3<small>2 with requests</small></td>");
+	says(file_text, "<th>Quarantined</th>");
+	says(file_text, "<td data-name=\"Quarantined\">7</td>");
+	assert_null(strstr(file_text, "<th>Residual</th>"));
+	assert_null(strstr(file_text, "No request lies across"));
+	says(file_text, "absent: not recorded in this run");
+	slurp(in_root("epochs-out/stats.json"), file_text);
+	says(file_text, "\"causal\": {\"samples\": 500, \"bound_ns\": 10000, \"epochs\": 1}");
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -214,6 +315,8 @@ int main(void)
 		cmocka_unit_test(test_png_says_where_it_is_from),
 		cmocka_unit_test(test_hostile_results),
 		cmocka_unit_test(test_hostile_words),
+		cmocka_unit_test(test_own_cost),
+		cmocka_unit_test(test_epochs_and_tiers),
 	};
 	return cmocka_run_group_tests(tests, set_up, program_tear_down);
 }

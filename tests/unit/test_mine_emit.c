@@ -39,6 +39,26 @@ static void test_escapes(void **state)
 	free(json);
 }
 
+static void test_bounds(void **state)
+{
+	(void)state;
+	static const struct { double ns; const char *text; } known[] = {
+		{ 0.476, "0.48\u00a0ns" }, { 1, "1.0\u00a0ns" }, { 7, "7.0\u00a0ns" }, { 7.01, "7.1\u00a0ns" }, { 9.95, "10\u00a0ns" }, { 13701, "14\u00a0µs" },
+		{ 27000, "27\u00a0µs" }, { 568000, "568\u00a0µs" }, { 999200, "1.0\u00a0ms" }, { 2.5e9, "2.5\u00a0s" }, { 0, "0.00\u00a0ns" },
+	};
+	char text[64];
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		text_bound_ns(known[i].ns, text, sizeof(text));
+		assert_string_equal(text, known[i].text);
+	}
+	text_bounded_ns(113000, "27\u00a0µs", text, sizeof(text));
+	assert_string_equal(text, "113\u00a0±\u00a027\u00a0µs");
+	text_bounded_ns(-1750000, "27\u00a0µs", text, sizeof(text));
+	assert_string_equal(text, "−1.75\u00a0ms\u00a0±\u00a027\u00a0µs");
+	text_bounded_ns(113000, "1\u00a0tick", text, sizeof(text));
+	assert_string_equal(text, "113\u00a0µs\u00a0±\u00a01\u00a0tick");
+}
+
 static void base64_of(FILE *f, const char *text)
 {
 	html_base64(f, (const uint8_t *)text, strlen(text));
@@ -145,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_text_clean),
 		cmocka_unit_test(test_numbers),
