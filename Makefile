@@ -49,6 +49,6 @@ endif
 help:
 	@sed -n 's/^## //p' Makefile scripts/build.mk vmimage/image.mk tests/tests.mk | sort
 
-## make run        install what is missing, build, bake the image, run the default study, leave a report
+## make run        install what is missing, build, bake the image, run the default study, leave two reports
 ## make test       install what is missing, run every test; closes with `N passed, N failed, N skipped`
 ## make bench      every figure of README and docs, as ratios within one run

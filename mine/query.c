@@ -220,8 +220,8 @@ static int drop_unfinished(struct dataset *d, struct candidates *c, struct error
 		enum run_status status = c->run[i].meta.status;
 		if (status == RUN_COMPLETE || status == RUN_PARTIAL)
 			continue;
-		if (dataset_note(d, status == RUN_FAILED, "Run %llu is %s and was left out.", (unsigned long long)c->run[i].meta.run,
-				 run_status_name(status)))
+		if (dataset_note(d, status == RUN_FAILED, "Run %llu %s%s and was left out.", (unsigned long long)c->run[i].meta.run,
+				 status == RUN_FAILED ? "" : "is ", run_status_name(status)))
 			return error_set(err, ERR_LIMIT, "no memory");
 		drop_run(c, i);
 	}

@@ -21,7 +21,7 @@ static void ratio_cell(FILE *f, const struct own_row *row, enum own_figure figur
 	bool clear = r.supported && (r.lo > 1 || r.hi < 1);
 	/* Two pairs that disagree: t is 12.7. Digits would look as if they told anything. */
 	if (r.supported && (r.lo < 0.01 || r.hi > 100))
-		snprintf(limits, sizeof(limits), "anything");
+		snprintf(limits, sizeof(limits), "too wide to tell");
 	fprintf(f, "<td data-name=\"%s\">%s%s&nbsp;×%s<small>%s</small>", heading[figure], clear ? "<strong>" : "", value, clear ? "</strong>" : "", limits);
 	if (row->with[figure] < row->pairs)
 		fprintf(f, "<small>of %zu pair%s</small>", row->with[figure], row->with[figure] == 1 ? "" : "s");
@@ -46,13 +46,10 @@ static void say_method(FILE *f, const struct analysis *a)
 /* What there is, and how to get the rest. */
 static void say_none(FILE *f, const struct analysis *a)
 {
-	bool off = false;
-	for (size_t i = 0; i < a->data.runs; i++) {
-		const char *traced = run_attr(&a->data.run[i], KEY_TRACED);
-		off |= traced && strcmp(traced, "off") == 0;
-	}
-	fprintf(f, "<p class=\"muted\">No configuration here was run both with tracing and without%s. <code>bifocal run --self-check</code> does, "
-		"and what tracing took then stands here.</p>\n", off ? " in one study" : "");
+	const char *all = dataset_common(&a->data, KEY_TRACED);
+	const char *what = !all ? "No configuration here was run in pairs, with tracing and without, in one study."
+			   : strcmp(all, "off") == 0 ? "All runs here are untraced." : "All runs here were traced; what that took of them they cannot say.";
+	fprintf(f, "<p class=\"muted\">%s <code>bifocal run --self-check</code> runs every configuration both ways and tells what tracing costs.</p>\n", what);
 }
 
 void report_own_cost(FILE *f, const struct analysis *a)

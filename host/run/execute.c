@@ -165,7 +165,8 @@ static void print_end(const struct outcome *o, const struct runner *runner, uint
 	if (o->first == o->last)
 		printf("\nRun %llu is in %s; `bifocal show %llu` shows it.\n", (unsigned long long)o->last, store_path(runner->store), (unsigned long long)o->last);
 	else
-		printf("\nRuns %llu to %llu are in %s; `bifocal show RUN` shows one, `bifocal mine latency --where study=%llu -o DIR` draws all.\n",
+		printf("\nRuns %llu to %llu are in %s; `bifocal show RUN` shows one,\n"
+		       "`bifocal mine latency --where study=%llu -o DIR` draws all, and `mine attribution` where the time went.\n",
 		       (unsigned long long)o->first, (unsigned long long)o->last, store_path(runner->store), (unsigned long long)runner->study);
 }
 
