@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "common/boundary.h"
-#include "common/varint.h"
+#include "common/column.h"
 
 enum {
-	SIGHT_VERSION = 1,
-	/* A byte each in the columns time, kind, place, key and thread. */
-	SIGHT_BYTES_MIN = 5,
+	SIGHT_VERSION = 2,
+	/* A byte each in the columns kind, place, key and thread. */
+	SIGHT_BYTES_MIN = 4,
 	NOTHING = 0, FRESH = 1, RECENT = 2,
 };
 
@@ -62,12 +62,19 @@ struct place {
 	uint8_t op;
 };
 
-/* The last SIGHT_PLACES values, most recent first. Both sides keep the same list, so that a code means the same to both. */
+/* The last SIGHT_PLACES values, most recent first. Both sides keep the same list, so that a code means the same to both. It grows
+ * downwards: a chunk's values all have room, and what is new costs nothing to put in front. */
 #define RECENT_LIST(name, type, same) \
 	struct name##_list { \
 		unsigned n; \
-		type v[SIGHT_PLACES]; \
+		type *v; \
+		type room[SIGHT_CHUNK]; \
 	}; \
+	static inline void name##_init(struct name##_list *l) \
+	{ \
+		l->n = 0; \
+		l->v = l->room + SIGHT_CHUNK; \
+	} \
 	static inline void name##_front(struct name##_list *l, unsigned at, type v) \
 	{ \
 		memmove(&l->v[1], &l->v[0], at * sizeof(l->v[0])); \
@@ -77,7 +84,7 @@ struct place {
 	{ \
 		if (l->n < SIGHT_PLACES) \
 			l->n++; \
-		name##_front(l, l->n - 1, v); \
+		*--l->v = v; \
 	} \
 	/* Its code; the value stands in front afterwards. */ \
 	static inline uint8_t name##_code(struct name##_list *l, type v) \
@@ -149,9 +156,8 @@ static void put_bytes_column(struct wbuf *w, const uint8_t *v, size_t n)
 
 static void put_numbers(struct wbuf *w, const uint64_t *v, size_t n)
 {
-	uint8_t bytes[SIGHT_CHUNK * VARINT_MAX];
 	size_t start = open_column(w);
-	put_bytes(w, bytes, varints_write(bytes, v, n));
+	column_put(w, v, n);
 	close_column(w, start);
 }
 
@@ -179,19 +185,20 @@ static bool packable(const struct sighting *s, size_t n)
 
 static void put_places(struct wbuf *w, const struct sighting *s, size_t n)
 {
-	struct place_list list = { 0 };
+	struct place_list list;
 	struct place last = { 0 };
 	uint8_t code[SIGHT_CHUNK];
 	uint64_t sector[SIGHT_CHUNK], length[SIGHT_CHUNK], device[SIGHT_CHUNK], op[SIGHT_CHUNK];
 	size_t fresh = 0;
+	place_init(&list);
 	device[0] = op[0] = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct place p = place_of(&s[i]);
 		code[i] = is_nowhere(&p) ? NOTHING : place_code(&list, p);
 		if (code[i] != FRESH)
 			continue;
-		sector[fresh] = zigzag(p.sector - end_of(&last));
-		length[fresh] = zigzag((uint64_t)p.length - last.length);
+		sector[fresh] = p.sector - end_of(&last);
+		length[fresh] = (uint64_t)p.length - last.length;
 		device[fresh] = p.device;
 		op[fresh++] = p.op;
 		last = p;
@@ -205,15 +212,16 @@ static void put_places(struct wbuf *w, const struct sighting *s, size_t n)
 
 static void put_words(struct wbuf *w, const uint64_t *v, size_t n)
 {
-	struct word_list list = { 0 };
+	struct word_list list;
 	uint8_t code[SIGHT_CHUNK];
 	uint64_t change[SIGHT_CHUNK], last = 0;
 	size_t fresh = 0;
+	word_init(&list);
 	for (size_t i = 0; i < n; i++) {
 		code[i] = v[i] ? word_code(&list, v[i]) : NOTHING;
 		if (code[i] != FRESH)
 			continue;
-		change[fresh++] = zigzag(v[i] - last);
+		change[fresh++] = v[i] - last;
 		last = v[i];
 	}
 	put_bytes_column(w, code, n);
@@ -231,7 +239,7 @@ void sights_pack(struct wbuf *w, const struct sighting *s, size_t n)
 	put_u8(w, SIGHT_VERSION);
 	put_varint(w, n);
 	for (size_t i = 0; i < n; last = s[i++].time) {
-		word[i] = zigzag(s[i].time - last);
+		word[i] = s[i].time - last;
 		kind[i] = (uint8_t)s[i].kind;
 	}
 	put_numbers(w, word, n);
@@ -274,8 +282,7 @@ static const uint8_t *get_bytes_column(struct rbuf *in, size_t n)
 static bool get_numbers(struct rbuf *in, uint64_t *v, size_t n)
 {
 	struct rbuf column = get_column(in);
-	const uint8_t *end = column.bad ? NULL : varints_read(column.p, column.end, v, n);
-	return end && end == column.end;
+	return !column.bad && column_get(&column, v, n);
 }
 
 static bool get_runs(struct rbuf *in, uint64_t *v, size_t n)
@@ -310,7 +317,7 @@ static bool get_times_and_kinds(struct rbuf *in, struct sighting *out, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (!rows[kind[i]].name)
 			return false;
-		time += unzigzag(word[i]);
+		time += word[i];
 		out[i] = (struct sighting){ .time = time, .kind = kind[i] };
 	}
 	if (!get_runs(in, word, n))
@@ -335,21 +342,22 @@ static bool get_fresh_places(struct rbuf *in, struct fresh_places *f, size_t n)
 /* The next new place, from its changes against the last. */
 static bool next_place(const struct fresh_places *f, size_t i, struct place *last)
 {
-	uint64_t length = last->length + unzigzag(f->length[i]);
+	uint64_t length = last->length + f->length[i];
 	if (length > UINT32_MAX || f->device[i] > UINT32_MAX || (f->op[i] > IO_DISCARD && f->op[i] != SIGHT_OP_NONE))
 		return false;
-	*last = (struct place){ end_of(last) + unzigzag(f->sector[i]), (uint32_t)length, (uint32_t)f->device[i], (uint8_t)f->op[i] };
+	*last = (struct place){ end_of(last) + f->sector[i], (uint32_t)length, (uint32_t)f->device[i], (uint8_t)f->op[i] };
 	return true;
 }
 
 static bool get_places(struct rbuf *in, struct sighting *out, size_t n)
 {
 	struct fresh_places f;
-	struct place_list list = { 0 };
+	struct place_list list;
 	struct place last = { 0 };
 	const uint8_t *code = get_bytes_column(in, n);
 	if (!code || !get_fresh_places(in, &f, count_fresh(code, n)))
 		return false;
+	place_init(&list);
 	for (size_t i = 0, fresh = 0; i < n; i++) {
 		struct place p = { .op = SIGHT_OP_NONE };
 		if (code[i] == FRESH) {
@@ -370,15 +378,16 @@ static bool get_places(struct rbuf *in, struct sighting *out, size_t n)
 
 static bool get_words(struct rbuf *in, uint64_t *v, size_t n)
 {
-	struct word_list list = { 0 };
+	struct word_list list;
 	uint64_t change[SIGHT_CHUNK], last = 0;
 	const uint8_t *code = get_bytes_column(in, n);
 	if (!code || !get_numbers(in, change, count_fresh(code, n)))
 		return false;
+	word_init(&list);
 	for (size_t i = 0, fresh = 0; i < n; i++) {
 		v[i] = 0;
 		if (code[i] == FRESH) {
-			last += unzigzag(change[fresh++]);
+			last += change[fresh++];
 			word_push(&list, v[i] = last);
 		} else if (code[i] != NOTHING && !word_take(&list, code[i], &v[i])) {
 			return false;

@@ -5,19 +5,20 @@
  * A vantage sees through streams (a CPU's trace buffer, a log); each has its own clock and its own order. Stamps are
  * raw: nothing is converted before it is stored, so that any run can be attributed again.
  *
- * Packed, a chunk is: version u8 (1), count varint, then columns, each preceded by its byte length (u32):
- *     time       svarint of the change against the sighting before
+ * Packed, a chunk is: version u8 (2), count varint, then columns, each preceded by its byte length (u32); "changes" are a column of
+ * common/column.h:
+ *     time       changes, against the sighting before
  *     kind       u8 each
  *     flags      run lengths (value varint, count varint)
  *     place      u8 each: what (device, sector, length, op) the sighting is about. 0: nothing; 1: a new one, whose values are
  *                the next of the four columns that follow; n >= 2: the one at place n − 2 of the list of the last
  *                SIGHT_PLACES ones, the most recent first. A request's later sightings so cost a few bits
- *     sector     svarint of the change against the last new one's end, in units of 512 bytes
- *     length     svarint of the change against the last new one's
+ *     sector     changes, against the last new one's end, in units of 512 bytes
+ *     length     changes, against the last new one's
  *     device     run lengths
  *     op         run lengths
  *     key        u8 each: 0: key 0; 1: a new one, the next of the column that follows; n >= 2: recent, as above
- *     new keys   svarint of the change against the last new one
+ *     new keys   changes, against the last new one
  *     thread     u8 each, and new threads: as key
  * Chunks are independent of each other.
  */
@@ -74,7 +75,7 @@ enum {
 	/* Little enough that one chunk of each of 400 streams fits into 40 MiB: the join's memory. */
 	SIGHT_CHUNK = 2048,
 	SIGHT_CHUNK_BYTES = 256 << 10, /* bound of a packed chunk; the worst case is below it */
-	SIGHT_PLACES = 62,             /* places and keys remembered; one byte says which */
+	SIGHT_PLACES = 254,            /* places and keys remembered; one byte says which */
 };
 
 /* "g_issue", "device_start"; "unknown" beyond the table. Static. */
