@@ -184,7 +184,7 @@ int cmd_run(int argc, char **argv, struct error *err)
 		{ "vm", 'm', ARG_LIST, "KEY=VALUE", "set one key of the VM's configuration", &a.vm },
 		{ "workload", 'w', ARG_LIST, "KEY=VALUE", "set one key of the workload, in fio's words", &a.workload },
 		{ "vary", 'v', ARG_LIST, "KEY=V1,V2,…", "run every value; given again, every combination", &a.vary },
-		{ "event", 'e', ARG_LIST, "AT:DO", "inside the window: stop, cont, savevm or loadvm the VM, AT after its opening", &a.events },
+		{ "event", 'e', ARG_LIST, "AT:DO", "inside the window: stop, cont, savevm, loadvm or migrate the VM, AT after its opening", &a.events },
 		{ "repeat", 'n', ARG_UINT, "N", "run every cell so often, interleaved (1)", &a.repeat },
 		{ "seed", 's', ARG_UINT, "N", "seed of the order and of the workload's random numbers (1)", &a.seed },
 		{ "disk", 'd', ARG_TEXT, "NAME", "serial or kernel name of the guest's disk (bifocal-scratch)", &a.disk },

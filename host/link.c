@@ -21,6 +21,7 @@ struct port {
 	struct link *link;
 	enum link_port number;
 	int fd;                    /* -1: closed */
+	int next_fd;               /* of the QEMU that the guest moves to; -1: none */
 	short events;              /* as last told to the loop */
 	struct channel *channel;
 	struct host_tsc read_at;
@@ -189,7 +190,7 @@ struct link *link_new(struct loop *loop, const struct id16 *self, const char *co
 	}
 	*l = (struct link){ .loop = loop, .ops = ops, .ctx = ctx, .timer = -1 };
 	for (int i = 0; i < LINK_PORTS; i++)
-		l->port[i] = (struct port){ .link = l, .number = (enum link_port)i, .fd = -1 };
+		l->port[i] = (struct port){ .link = l, .number = (enum link_port)i, .fd = -1, .next_fd = -1 };
 	if (port_open(l, LINK_CONTROL, self, control, err) || (data && port_open(l, LINK_DATA, self, data, err)))
 		goto fail;
 	l->timer = loop_timer(loop, 0, CHANNEL_TICK_MS * 1000000ull, on_tick, l, err);
@@ -206,6 +207,7 @@ void link_free(struct link *l)
 	if (!l)
 		return;
 	loop_timer_remove(l->loop, l->timer);
+	link_move_cancel(l);
 	for (int i = 0; i < LINK_PORTS; i++) {
 		if (!l->port[i].channel)
 			continue;
@@ -213,6 +215,69 @@ void link_free(struct link *l)
 		channel_free(l->port[i].channel);
 	}
 	free(l);
+}
+
+/* ---- another QEMU ---- */
+
+int link_move_prepare(struct link *l, const char *control, const char *data, struct error *err)
+{
+	const char *path[LINK_PORTS] = { control, data };
+
+	link_move_cancel(l);
+	for (int i = 0; i < LINK_PORTS; i++) {
+		if (l->port[i].fd < 0)
+			continue;
+		l->port[i].next_fd = connect_unix(path[i], err);
+		if (l->port[i].next_fd < 0) {
+			link_move_cancel(l);
+			return error_prefix(err, "%s port", link_port_name((enum link_port)i));
+		}
+	}
+	return 0;
+}
+
+void link_move_cancel(struct link *l)
+{
+	for (int i = 0; i < LINK_PORTS; i++) {
+		if (l->port[i].next_fd >= 0)
+			close(l->port[i].next_fd);
+		l->port[i].next_fd = -1;
+	}
+}
+
+/* To the last byte: the guest's state says that it was given out. */
+static void read_rest(struct port *p)
+{
+	for (;;) {
+		size_t room;
+		uint8_t *in = channel_input(p->channel, &room);
+		ssize_t n = recv(p->fd, in, room, 0);
+		p->read_at = host_tsc_now();
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		channel_fed(p->channel, (size_t)n);
+	}
+}
+
+void link_move(struct link *l)
+{
+	for (int i = 0; i < LINK_PORTS; i++) {
+		struct port *p = &l->port[i];
+		if (p->next_fd < 0)
+			continue;
+		if (p->fd >= 0) {
+			read_rest(p);
+			loop_fd_remove(l->loop, p->fd);
+			close(p->fd);
+		}
+		p->fd = p->next_fd;
+		p->next_fd = -1;
+		p->events = 0;
+		port_watch(p);
+		port_write(p);
+	}
 }
 
 bool link_open(const struct link *l, enum link_port p)

@@ -35,6 +35,18 @@ struct link *link_new(struct loop *loop, const struct id16 *self, const char *co
 		      const struct link_ops *ops, void *ctx, struct error *err);
 void link_free(struct link *l);
 
+/*
+ * A guest that moves to another QEMU takes the state of its ports with it: what it has written goes on behind the last byte that the
+ * old QEMU gave out, and it never sees the ports close. So the channels go on, too.
+ *
+ * link_move_prepare() connects to the new QEMU's sockets, before it has the guest: it would tell the guest of a host that is not there.
+ * link_move() takes what is left in the old sockets and goes on with the new ones. link_move_cancel(): the guest stays. Bytes for the
+ * guest that the old QEMU did not take are lost, as on any port: the channel sends them again.
+ */
+int link_move_prepare(struct link *l, const char *control, const char *data, struct error *err);
+void link_move(struct link *l);
+void link_move_cancel(struct link *l);
+
 bool link_open(const struct link *l, enum link_port p);
 bool link_synced(const struct link *l, enum link_port p);
 /* The instance that the port's peer gave in its SYNC; zeros before that. */

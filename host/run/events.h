@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Life-cycle events inside a run's window, as asked for with `--event AT:DO`: the VM is stopped and continued, its state is saved and
- * taken back, at a time after the window's opening. One after another: an event whose time comes while another, or the burst of exchanges after it, is under way waits.
+ * taken back, it moves to another QEMU on this node, at a time after the window's opening. One after another: an event whose time comes while another, or the burst of exchanges after it, is under way waits.
  *
  * The snapshot goes into the scratch disk's qcow2 file, under one name; loadvm takes back the last savevm of the same run.
  */
@@ -10,6 +10,7 @@
 
 #include "host/config.h"
 #include "host/run/session.h"
+#include "host/trace/vantage.h"
 
 enum { RUN_EVENTS_MAX = 128 };
 
@@ -18,7 +19,8 @@ enum { RUN_EVENTS_MAX = 128 };
 	E(STOP, stop, "stop the VM") \
 	E(CONT, cont, "continue it") \
 	E(SAVEVM, savevm, "save its state, disk included") \
-	E(LOADVM, loadvm, "take it back to the saved state")
+	E(LOADVM, loadvm, "take it back to the saved state") \
+	E(MIGRATE, migrate, "move it live to a second QEMU on this node")
 
 enum run_event_kind {
 #define E(NAME, name, text) RUN_EVENT_##NAME,
@@ -43,12 +45,19 @@ int run_events_check(const struct run_events *e, const struct config *c, struct 
 
 struct event_player;
 
-/* `events`, vm and session outlive it. NULL without memory. */
-struct event_player *event_player_new(const struct run_events *events, struct vm *vm, struct session *session, struct error *err);
+/* What the events are done to, and what follows a guest that migrates; all of it outlives the player. */
+struct event_stage {
+	struct vm *vm;
+	struct session *session;
+	struct vantages *vantages;
+	struct trace_target *target;   /* its pid follows */
+};
+/* NULL without memory. */
+struct event_player *event_player_new(const struct run_events *events, const struct event_stage *stage, struct error *err);
 void event_player_free(struct event_player *p);                /* NULL is fine */
 /* The window opens now. */
 void event_player_start(struct event_player *p);
-/* The window is over: what did not come to pass does not any more. A VM that stands still goes on. */
+/* The window is over: what did not come to pass does not any more. A VM that stands still goes on, a migration is called off. */
 void event_player_stop(struct event_player *p);
 /* Attributes event.N.{at,do,began_ns,ended_ns,error}: as asked; ns after the window's opening; QEMU's words if it refused, or why it never
  * came to it. Returns how many failed, -1 with err. */

@@ -256,7 +256,8 @@ static int window(struct run *r, struct error *err)
 	if (store_session(r, err) || put_attr_u64(intake_batch(in), r->number, "window.start", host_tsc_now().cycles, err) ||
 	    intake_commit(in, err))
 		return -1;
-	if (r->req->events && r->req->events->n && !(r->player = event_player_new(r->req->events, r->vm, r->session, err)))
+	const struct event_stage stage = { r->vm, r->session, r->vantages, &r->target };
+	if (r->req->events && r->req->events->n && !(r->player = event_player_new(r->req->events, &stage, err)))
 		return -1;
 	r->started = true;
 	host_probes_start(r->probes, session_loop(r->session));

@@ -57,6 +57,12 @@ struct tsc_scale session_scale(const struct session *s);
 void session_break(struct session *s, int what);
 /* What session_break() announced did not come to pass: a new epoch begins now. Nothing when QEMU has told more since. */
 void session_renew(struct session *s);
+/* The guest is to move to another QEMU, whose sockets these are: connects to them. */
+int session_move_prepare(struct session *s, const char *control, const char *data, struct error *err);
+/* It runs there: the link and the clock's methods follow. `moved` false: it stays where it is. */
+void session_move(struct session *s, bool moved);
+/* Takes what QEMU has said; the loop's turns do so by themselves. */
+void session_heed(struct session *s);
 /* No burst of exchanges is under way: the epoch after the last break has its bound. */
 bool session_settled(const struct session *s);
 /* Calls `fn` for every event of QEMU's, after the session has heeded it. NULL: nobody. */

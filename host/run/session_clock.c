@@ -151,6 +151,15 @@ static void open_methods(struct session *s)
 		s->method[i] = methods[i]->open(&s->target, s->method_why[i]);
 }
 
+void session_reopen_exact(struct session *s)
+{
+	if (!s->methods_open || !s->target.kvm)
+		return;
+	s->target.qemu = vm_pid(s->vm);
+	methods[EXACT]->free(s->method[EXACT]);
+	s->method[EXACT] = methods[EXACT]->open(&s->target, s->method_why[EXACT]);
+}
+
 void session_close_methods(struct session *s)
 {
 	for (int i = 0; i < SESSION_METHODS; i++) {
@@ -270,12 +279,29 @@ static bool host_unstable(void)
 	return known && !lists_tsc(text);
 }
 
+/*
+ * Where epoch i ends at the earliest, when QEMU stopped without a word of ours before. It halted the guest's clock with the vCPUs and let it go on
+ * from there, so what the clock showed at the RESUME (by the next epoch) it also showed when it was halted (by this one). QEMU says RESUME before it
+ * lets the clock run, so the guest's TSC was not yet at resumed + offset; thus the moment found lies before the halt, never behind it.
+ * KVM's clock runs on while a VM stops, or is written at a moment of its own: nothing is said there.
+ */
+static uint64_t ended(const struct session *s, size_t i)
+{
+	const struct clock_epoch *e = clock_track_epoch(s->clock, i), *next = clock_track_epoch(s->clock, i + 1);
+	uint64_t from = next && i + 1 < CLOCK_EPOCHS_MAX ? s->resumed[i + 1] : 0;
+
+	if (!from || s->target.kvm)
+		return e->last.cycles;
+	uint64_t at = from + (uint64_t)next->offset.lo - (uint64_t)e->offset.hi;
+	return at > e->last.cycles && at < from ? at : e->last.cycles;
+}
+
 static int put_epochs(struct session *s, struct store_batch *b, uint64_t run, struct error *err)
 {
 	for (size_t i = 0; i < clock_track_epochs(s->clock); i++) {
 		const struct clock_epoch *e = clock_track_epoch(s->clock, i);
 		const struct store_epoch out = {
-			.epoch = (uint32_t)i, .tier = (uint8_t)e->tier, .first_host = e->first.cycles, .last_host = e->last.cycles,
+			.epoch = (uint32_t)i, .tier = (uint8_t)e->tier, .first_host = e->first.cycles, .last_host = ended(s, i),
 			.lo = e->offset.lo, .hi = e->offset.hi, .samples = e->samples,
 		};
 		if (put_epoch(b, run, &out, err))

@@ -156,8 +156,10 @@ static void on_stop(struct session *s, const struct vm_event *e, enum vm_mark wh
 {
 	uint64_t lo, hi;
 
-	if (!clock_track_broken(s->clock))
+	s->foreign_stop = !clock_track_broken(s->clock);
+	if (s->foreign_stop)
 		s->before_stop = s->anchor;
+	s->stopped_ns = e->realtime_ns;
 	mark(s, what, e->realtime_ns);
 	/* Whoever stopped it, and however long before: up to the last observation the epoch is proved. */
 	clock_track_break(s->clock);
@@ -175,11 +177,22 @@ static void on_resume(struct session *s, const struct vm_event *e)
 	clock_track_break(s->clock);
 	void_exchange(s);
 	s->clock_breaks++;
-	if (s->stopped.cycles && place_event(s, e, &lo, &hi))
+	if (s->stopped.cycles && place_event(s, e, &lo, &hi)) {
+		size_t next = clock_track_epochs(s->clock);
 		clock_track_since(s->clock, (struct host_tsc){ lo > s->stopped.cycles ? lo : s->stopped.cycles });
+		if (s->foreign_stop && next < CLOCK_EPOCHS_MAX)
+			s->resumed[next] = lo;
+	}
 	s->stopped.cycles = 0;
 	session_observe_exact(s);
 	start_burst(s);
+}
+
+/* The guest runs on while its memory is copied; that it stops then is an event of its own, and was said before. */
+static void on_migration(struct session *s, const struct vm_event *e)
+{
+	if (!strcmp(e->status, "completed") && !s->vm_moves)
+		mark(s, VM_MARK_MIGRATION, s->stopped_ns ? s->stopped_ns : e->realtime_ns);
 }
 
 static void heed(struct session *s, const struct vm_event *e)
@@ -191,7 +204,7 @@ static void heed(struct session *s, const struct vm_event *e)
 	else if (!strcmp(e->name, "RESET"))
 		on_stop(s, e, VM_MARK_RESET);
 	else if (!strcmp(e->name, "MIGRATION"))
-		on_stop(s, e, VM_MARK_MIGRATION);
+		on_migration(s, e);
 }
 
 void session_heed_events(struct session *s)
@@ -205,10 +218,38 @@ void session_heed_events(struct session *s)
 	}
 }
 
+void session_heed(struct session *s)
+{
+	session_heed_events(s);
+}
+
 void session_on_event(struct session *s, void (*fn)(void *ctx, const struct vm_event *e), void *ctx)
 {
 	s->on_event = fn;
 	s->on_event_ctx = ctx;
+}
+
+int session_move_prepare(struct session *s, const char *control, const char *data, struct error *err)
+{
+	s->vm_moves = !link_move_prepare(s->link, control, data, err);
+	return s->vm_moves ? 0 : -1;
+}
+
+void session_move(struct session *s, bool moved)
+{
+	s->vm_moves = false;
+	if (!moved) {
+		link_move_cancel(s->link);
+		return;
+	}
+	mark(s, VM_MARK_MIGRATION, s->stopped_ns);
+	link_move(s->link);
+	session_reopen_exact(s);
+	/* What was sent before went to the old QEMU. */
+	if (clock_track_broken(s->clock)) {
+		void_exchange(s);
+		start_burst(s);
+	}
 }
 
 bool session_settled(const struct session *s)

@@ -67,6 +67,11 @@ struct session {
 	uint64_t lost_marks;
 	struct clock_anchor first_anchor, anchor, before_stop;   /* the first, the last that was noted, the last before a stop */
 	struct host_tsc stopped;       /* host TSC at the last STOP, at the latest */
+	int64_t stopped_ns;            /* and CLOCK_REALTIME, as QEMU said */
+	bool vm_moves;                 /* a migration of ours is under way: its mark is set when it is through */
+	bool foreign_stop;             /* we did not announce it */
+	/* Where an epoch began with a RESUME after a STOP that nobody had announced: that RESUME's host TSC, at the earliest; 0 elsewhere. */
+	uint64_t resumed[CLOCK_EPOCHS_MAX];
 	int burst_timer;               /* -1: none */
 	unsigned burst;                /* exchanges still to do */
 	uint64_t burst_sent_ns;
@@ -86,6 +91,8 @@ void session_on_paired(struct session *s, const struct msg_clock_paired *m);
 int session_ping(struct session *s, struct error *err);
 /* KVM's own offset once more: asks nothing of the guest. */
 void session_observe_exact(struct session *s);
+/* KVM's debugfs is by QEMU's pid. */
+void session_reopen_exact(struct session *s);
 void session_close_methods(struct session *s);
 int session_put_clock(struct session *s, struct store_batch *b, uint64_t run, struct error *err);
 

@@ -60,6 +60,7 @@ enum {
 
 struct host_kernel {
 	const struct trace_target *t;
+	pid_t pid;                     /* of the QEMU that has the guest; t's until it migrates */
 	struct tracefs fs;
 	struct recorder rec;
 	struct kernel_decoder *decoder;
@@ -92,12 +93,12 @@ static bool is_thread(const struct host_kernel *h, uint64_t tid)
 	return tid <= UINT32_MAX && bsearch(&key, h->thread, h->threads, sizeof(key), order);
 }
 
-static void know_threads(struct host_kernel *h)
+static void know_threads_of(struct host_kernel *h, pid_t pid)
 {
 	char path[64];
 	uint32_t before = h->threads;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)h->t->pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	DIR *dir = opendir(path);
 	for (struct dirent *e = dir ? readdir(dir) : NULL; e && h->threads < THREADS_MAX; e = readdir(dir)) {
 		uint32_t tid = (uint32_t)strtoul(e->d_name, NULL, 10);
@@ -107,6 +108,11 @@ static void know_threads(struct host_kernel *h)
 	if (dir)
 		closedir(dir);
 	qsort(h->thread, h->threads, sizeof(h->thread[0]), order);
+}
+
+static void know_threads(struct host_kernel *h)
+{
+	know_threads_of(h, h->pid);
 }
 
 /* KVM shows in the process as descriptors of a VM. */
@@ -261,6 +267,7 @@ static void *host_kernel_open(const struct trace_target *t, char why[TRACE_WHY_M
 		return NULL;
 	}
 	h->t = t;
+	h->pid = t->pid;
 	h->of_qemu = h->of_disk = -1;
 	recorder_init(&h->rec);
 	if (look_around(h, &err) == 0)
@@ -315,6 +322,34 @@ static void host_kernel_stop(void *self)
 
 	know_threads(h);
 	recorder_stop(&h->rec);
+}
+
+/* Descriptors that only the QEMU that the guest came to has. */
+static void add_descriptors(struct host_kernel *h, const char *more)
+{
+	char all[sizeof(h->fds) + 2], one[16];
+
+	for (const char *p = more; *p; p += strcspn(p, ","), p += *p == ',') {
+		snprintf(one, sizeof(one), ",%.*s,", (int)strcspn(p, ","), p);
+		snprintf(all, sizeof(all), ",%s,", h->fds);
+		size_t n = strlen(h->fds);
+		if (!strstr(all, one) && n + strlen(one) < sizeof(h->fds))
+			snprintf(h->fds + n, sizeof(h->fds) - n, "%s%.*s", n ? "," : "", (int)strcspn(p, ","), p);
+	}
+}
+
+static int host_kernel_follow(void *self, pid_t pid, struct error *err)
+{
+	struct host_kernel *h = self;
+	char fds[sizeof(h->fds)], found[64];
+
+	if (tracefs_instance_process(&h->rec.instance[h->of_qemu], pid, err))
+		return -1;
+	know_threads_of(h, pid);
+	h->pid = pid;
+	if (h->has_disk && h->t->scratch && host_disk_descriptors(pid, h->t->scratch, fds, sizeof(fds), found, sizeof(found), NULL) == 0)
+		add_descriptors(h, fds);
+	return 0;
 }
 
 /* ---- the store ---- */
@@ -381,5 +416,6 @@ const struct vantage_source host_kernel = {
 	.tick = host_kernel_tick,
 	.stop = host_kernel_stop,
 	.store = host_kernel_store,
+	.follow = host_kernel_follow,
 	.free = host_kernel_free,
 };

@@ -32,6 +32,7 @@ struct trace_target {
 	const char *scratch;           /* path of the scratch file, NULL if there is none or it is not known */
 	uint64_t window_ns;            /* planned length, 0: open-ended */
 	uint64_t ios;                  /* I/Os to expect in it, at most; 0: nobody knows */
+	unsigned moves;                /* the guest had migrated so often when its QEMU was started: its streams' place among the VMM's */
 };
 
 enum { TRACE_WHY_MAX = 256 };
@@ -49,9 +50,12 @@ struct vantage_source {
 	void (*stop)(void *self);
 	/* After stop(): streams, sightings and attributes into the batch, committed whenever it is large. Losses are added up. */
 	int (*store)(void *self, struct store_batch *b, uint64_t run, struct loss *loss, struct error *err);
+	bool again;
+	int (*follow)(void *self, pid_t pid, struct error *err);
 	void (*free)(void *self);      /* NULL is fine; nothing of it stays enabled in the kernel or on disk */
 };
 
+/* A QEMU that a guest migrates to is seen by a source of its own if `again`, else follow(pid) takes it in; without either the vantage ends. */
 extern const struct vantage_source vmm_log, vmm_simple, vmm_usdt, host_kernel;
 
 struct vantages;
@@ -64,6 +68,10 @@ void vantages_tick(struct vantages *v);
 void vantages_stop(struct vantages *v);
 int vantages_store(struct vantages *v, struct store_batch *b, uint64_t run, struct loss *loss, struct error *err);
 
+/* A guest migrates. follow(): t is about the QEMU that is to take it over, and so is t->vm's QMP now (vm_aim); it does not run there yet. moved(): it runs
+ * there, or (false) it stays; the QMP is the old one's. What does not follow is named (absent.after.N.*), counted, and ends with the old QEMU. */
+void vantages_follow(struct vantages *v, const struct trace_target *t);
+void vantages_moved(struct vantages *v, bool moved);
 /* At the collector's start: what a dead one left in the kernel (instances, probes) is removed. Returns how many. */
 int trace_sweep(void);
 

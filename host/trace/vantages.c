@@ -16,7 +16,14 @@ struct open_source {
 };
 
 struct vantages {
-	struct open_source vmm, host;
+	struct open_source vmm, host;  /* the vmm's: of the QEMU that has the guest */
+	struct open_source past[VM_MACHINES_MAX];   /* of those that had it; stopped */
+	struct open_source next;       /* of the one that is to take it over */
+	struct trace_target target[VM_MACHINES_MAX];
+	unsigned moves;
+	bool following;
+	char left[VM_MACHINES_MAX][TRACE_WHY_MAX];  /* why the VMM is not seen from that migration on; "" if it is, or was not before */
+	char host_left[TRACE_WHY_MAX];
 	char vmm_absent[ABSENT_MAX], host_absent[ABSENT_MAX];
 };
 
@@ -96,6 +103,9 @@ void vantages_free(struct vantages *v)
 {
 	if (!v)
 		return;
+	for (unsigned i = 0; i < v->moves; i++)
+		close_source(&v->past[i]);
+	close_source(&v->next);
 	close_source(&v->vmm);
 	close_source(&v->host);
 	free(v);
@@ -142,6 +152,93 @@ void vantages_stop(struct vantages *v)
 	stop(&v->host);
 }
 
+/* ---- a guest that migrates ---- */
+
+static int start_next(struct vantages *v, const struct trace_target *t, char why[TRACE_WHY_MAX])
+{
+	const struct vantage_source *source = v->vmm.source;
+	struct error err = { 0 };
+
+	if (!source->again) {
+		snprintf(why, TRACE_WHY_MAX, "the source %s does not follow a guest to another QEMU", source->name);
+		return -1;
+	}
+	v->next = (struct open_source){ .source = source, .self = source->open(t, why) };
+	if (!v->next.self)
+		return -1;
+	if (source->start(v->next.self, &err)) {
+		snprintf(why, TRACE_WHY_MAX, "%.*s", TRACE_WHY_MAX - 1, err.text);
+		close_source(&v->next);
+		return -1;
+	}
+	v->next.started = true;
+	return 0;
+}
+
+static void follow_host(struct vantages *v, pid_t pid)
+{
+	struct error err = { 0 };
+
+	if (v->host.started && v->host.source->follow && v->host.source->follow(v->host.self, pid, &err))
+		snprintf(v->host_left, sizeof(v->host_left), "%.*s", TRACE_WHY_MAX - 1, err.text);
+}
+
+void vantages_follow(struct vantages *v, const struct trace_target *t)
+{
+	unsigned n = v->moves + 1;
+	char why[TRACE_WHY_MAX] = "";
+
+	if (n >= VM_MACHINES_MAX)
+		return;
+	v->following = true;
+	v->target[n] = *t;
+	v->target[n].moves = n;
+	v->target[n].pid = vm_pid(t->vm);
+	v->left[n][0] = '\0';
+	if (v->vmm.started && start_next(v, &v->target[n], why))
+		snprintf(v->left[n], sizeof(v->left[n]), "%s", why);
+	follow_host(v, v->target[n].pid);
+}
+
+void vantages_moved(struct vantages *v, bool moved)
+{
+	if (!v->following)
+		return;
+	v->following = false;
+	if (!moved) {
+		stop(&v->next);
+		close_source(&v->next);
+		return;
+	}
+	unsigned n = v->moves++;
+	stop(&v->vmm);
+	v->past[n] = v->vmm;
+	v->vmm = v->next;
+	v->next = (struct open_source){ 0 };
+	if (v->left[n + 1][0])
+		log_warn("QEMU's trace ends with the migration: %s", v->left[n + 1]);
+	follow_host(v, v->target[n + 1].pid);
+}
+
+/* Sightings of the VMM that nobody made, for a reason that is told. */
+static int store_left(const struct vantages *v, struct store_batch *b, uint64_t run, struct loss *loss, struct error *err)
+{
+	char key[64];
+
+	for (unsigned i = 1; i <= v->moves; i++) {
+		if (!v->left[i][0])
+			continue;
+		loss->trace_vmm++;
+		snprintf(key, sizeof(key), "absent.after.%u.vmm", i);
+		if (put_attr(b, run, key, v->left[i], err))
+			return -1;
+	}
+	loss->trace_host += v->host_left[0] != '\0';
+	return v->host_left[0] ? put_attr(b, run, "absent.after.host", v->host_left, err) : 0;
+}
+
+/* ---- the store ---- */
+
 static int store_source(struct open_source *o, const char *absent, const char *key, struct store_batch *b, uint64_t run, struct loss *loss,
 			struct error *err)
 {
@@ -161,7 +258,15 @@ static int store_source(struct open_source *o, const char *absent, const char *k
 
 int vantages_store(struct vantages *v, struct store_batch *b, uint64_t run, struct loss *loss, struct error *err)
 {
-	if (store_source(&v->vmm, v->vmm_absent, "vantage.vmm", b, run, loss, err))
+	const char *none = v->vmm_absent;
+	for (unsigned i = 0; i < v->moves; i++) {
+		if (v->past[i].self && store_source(&v->past[i], none, "vantage.vmm", b, run, loss, err))
+			return -1;
+	}
+	if (store_left(v, b, run, loss, err))
+		return -1;
+	/* The one that was there before the migrations names the vantage. */
+	if ((v->vmm.self || !v->moves || !v->past[0].self) && store_source(&v->vmm, none, "vantage.vmm", b, run, loss, err))
 		return -1;
 	return store_source(&v->host, v->host_absent, "vantage.host", b, run, loss, err);
 }

@@ -277,7 +277,7 @@ static int store_log(void *self, struct store_batch *b, uint64_t run, struct los
 	size_t left = 0;
 
 	sink_fini(&v->sink);
-	if (sink_init(&v->sink, run, STREAM_VMM, VANTAGE_VMM, STREAM_REALTIME, 0, "log", err))
+	if (sink_init(&v->sink, run, (uint16_t)(STREAM_VMM + v->target->moves), VANTAGE_VMM, STREAM_REALTIME, 0, "log", err))
 		return -1;
 	qemu_log_init(&l, &v->events.state);
 	if (read_log(&r, &l, &left) || close_stream(&r, &l, left) || vmm_events_absent(&v->events, b, run, err))
@@ -293,6 +293,7 @@ static int store_log(void *self, struct store_batch *b, uint64_t run, struct los
 const struct vantage_source vmm_log = {
 	.name = "log",
 	.vantage = VANTAGE_VMM,
+	.again = true,
 	.open = open_log,
 	.start = start_log,
 	.tick = tick_log,

@@ -252,7 +252,7 @@ static int store_file(void *self, struct store_batch *b, uint64_t run, struct lo
 	if (!f)
 		return error_set(err, ERR_LIMIT, "out of memory");
 	sink_fini(&v->sink);
-	if (sink_init(&v->sink, run, STREAM_VMM, VANTAGE_VMM, STREAM_MONOTONIC, 0, "simple", err))
+	if (sink_init(&v->sink, run, (uint16_t)(STREAM_VMM + v->target->moves), VANTAGE_VMM, STREAM_MONOTONIC, 0, "simple", err))
 		return -1;
 	simple_init(f, &v->events.state);
 	if (read_file(&r, f, &left, &fault) || close_stream(&r, f, left, &fault) || vmm_events_absent(&v->events, b, run, err))
@@ -264,6 +264,7 @@ static int store_file(void *self, struct store_batch *b, uint64_t run, struct lo
 const struct vantage_source vmm_simple = {
 	.name = "simple",
 	.vantage = VANTAGE_VMM,
+	.again = true,
 	.open = open_file,
 	.start = start_file,
 	.tick = tick_file,

@@ -365,6 +365,10 @@ int qemu_args(const struct config *c, const struct qemu_info *q, bool kvm, const
 	add_trace_log(&l);
 	add_boot(&l);
 	add_scratch(&l);
+	if (p->incoming[0]) {
+		add(&l, "-incoming");
+		add(&l, "unix:%s", p->incoming);
+	}
 	if (!l.bad)
 		return 0;
 	qemu_args_free(argv);

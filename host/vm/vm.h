@@ -16,7 +16,11 @@
 #include "host/config.h"
 #include "lua/probe.h"
 
-enum { VM_THREADS_MAX = 512, VM_ARGS_MAX = 160 };
+enum {
+	VM_THREADS_MAX = 512,
+	VM_ARGS_MAX = 160,
+	VM_MACHINES_MAX = 33,                     /* a guest and the migrations it goes through in a run */
+};
 
 struct vm;
 
@@ -45,12 +49,13 @@ struct vm_paths {
 	char kernel[320], initrd[320], disk_image[320];
 	char cmdline[1024];                       /* the image's kernel arguments; "" takes ours */
 	char ovmf_code[160], ovmf_vars[160];      /* vm.boot=uefi; the variables are a copy in the run directory */
+	char incoming[160];                       /* where this QEMU waits for a guest that migrates to it; "": it boots one */
 };
 /* The whole command line, allocated strings, NULL-terminated; pure function, so that tests can compare it for QEMU 7 to 10. */
 int qemu_args(const struct config *c, const struct qemu_info *q, bool kvm, const struct vm_paths *p, char *argv[VM_ARGS_MAX], struct error *err);
 void qemu_args_free(char *argv[]);
 
-/* Makes the run directory and the scratch disk, starts QEMU, connects QMP (bounded waits throughout). NULL with err; nothing is left then. */
+/* `c` outlives it. Makes the run directory and the scratch disk, starts QEMU, connects QMP (bounded waits throughout). NULL with err; nothing is left then. */
 struct vm *vm_start(const struct config *c, const struct accel_choice *accel, struct error *err);
 /* NULL is fine. Any thread of control, any state. */
 void vm_free(struct vm *v);
@@ -75,11 +80,32 @@ enum { VM_EVENT_MAX = 48 };
 struct vm_event {
 	char name[VM_EVENT_MAX];
 	int64_t realtime_ns;           /* QEMU's CLOCK_REALTIME, in whole µs; 0: it did not say */
-	char id[64], status[32];       /* of JOB_STATUS_CHANGE; else "" */
+	char id[64], status[32];       /* of JOB_STATUS_CHANGE, the status of MIGRATION too; else "" */
+	bool spare;                    /* said by the QEMU that is to take the guest over */
 };
 int vm_event_take(struct vm *v, struct vm_event *out);
 /* Its name alone. */
 int vm_event(struct vm *v, char name[VM_EVENT_MAX]);
+
+/* ---- a live migration on this node: a second QEMU, the spare, with the same configuration and disk and with sockets of its own, takes the guest over ---- */
+
+/* Starts it; it waits for the guest. ERR_NO_SPACE when the node's memory does not hold a second guest. */
+int vm_spare_start(struct vm *v, struct error *err);
+/* 1: it waits for the guest, its sockets and QMP are there; 0: not yet; -1 with err. Never waits long. */
+int vm_spare_ready(struct vm *v, struct error *err);
+/* Lets the migration begin. Its end is the event MIGRATION with status completed, failed or cancelled; then the spare's RESUME. */
+int vm_spare_migrate(struct vm *v, struct error *err);
+/* From here on it is the VM; the one that had the guest ends. */
+void vm_spare_promote(struct vm *v);
+/* It is killed, and no part of the disk is its own any more; it is still to be dropped. */
+void vm_spare_end(struct vm *v);
+/* It ends. Nothing without one. */
+void vm_spare_drop(struct vm *v);
+bool vm_has_spare(const struct vm *v);
+/* The spare's paths; NULL without one. */
+const struct vm_paths *vm_spare_paths(const struct vm *v);
+/* vm_qmp(), vm_paths(), vm_pid() and vm_alive() are about the spare while `spare` holds. */
+void vm_aim(struct vm *v, bool spare);
 
 /* Removes run directories whose collector is dead. Returns how many. */
 int vm_sweep(void);

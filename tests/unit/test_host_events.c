@@ -46,7 +46,7 @@ static void test_refused_words(void **state)
 	(void)state;
 	static const char *const bad[] = {
 		"", ":", "stop", "500ms", "500ms:", ":stop", "500ms:halt", "500ms:STOP", "500ms:stop ", "x:stop", "-1s:stop", "500:stop:", "1e999s:stop",
-		"99999999999999999999s:stop", "123456789012345678901234567890123456789ms:stop", "1s:migrate",
+		"99999999999999999999s:stop", "123456789012345678901234567890123456789ms:stop", "1s:migrates",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct run_events e = { 0 };
@@ -114,6 +114,11 @@ static void test_sense(void **state)
 	assert_string_equal(judged("1s:stop 2s:cont", &raw), "");
 	assert_int_equal(config_set(&nvme, "disk.bus", "nvme", NULL), 0);
 	assert_non_null(strstr(judged("1s:savevm", &nvme), "NVMe"));
+	assert_non_null(strstr(judged("1s:migrate", &nvme), "NVMe"));
+	assert_string_equal(judged("1s:migrate 2s:migrate", &raw), "");
+	assert_non_null(strstr(judged("1s:stop 1500ms:migrate 2s:cont", &raw), "a migrate of a VM that is stopped"));
+	assert_int_equal(config_set(&raw, "vm.boot", "bios", NULL), 0);
+	assert_non_null(strstr(judged("1s:migrate", &raw), "vm.boot=direct"));
 	assert_int_equal(config_set(&null, "disk.backend", "null-co", NULL), 0);
 	assert_non_null(strstr(judged("1s:savevm", &null), "disk.backend=file"));
 	open_ended.workload.runtime = 0;
