@@ -19,11 +19,16 @@ static const struct series_look *look_of(const struct analysis *a, const struct 
 	return &a->look[0];
 }
 
+void report_run_head(FILE *f, uint64_t run, const char *label)
+{
+	fprintf(f, "<tr><th>%llu</th><td class=\"text\" data-name=\"Configuration\">", (unsigned long long)run);
+	html_text(f, label);
+	fputs("</td>", f);
+}
+
 static void run_head(FILE *f, const struct analysis *a, const struct mine_run *r)
 {
-	fprintf(f, "<tr><th>%llu</th><td class=\"text\" data-name=\"Configuration\">", (unsigned long long)r->meta.run);
-	html_text(f, look_of(a, r)->label);
-	fputs("</td>", f);
+	report_run_head(f, r->meta.run, look_of(a, r)->label);
 }
 
 /* Reads and writes of one run are two series and one run. */
@@ -35,17 +40,17 @@ static bool is_new_run(const struct analysis *a, size_t i)
 /* Long lists fold away. */
 enum { RUNS_SHOWN = 8 };
 
-static void open_list(FILE *f, const struct analysis *a, const char *what)
+void report_open_runs(FILE *f, size_t runs, const char *what)
 {
-	if (a->data.runs > RUNS_SHOWN)
-		fprintf(f, "<details><summary>%s of each of the %zu runs</summary>\n", what, a->data.runs);
+	if (runs > RUNS_SHOWN)
+		fprintf(f, "<details><summary>%s of each of the %zu runs</summary>\n", what, runs);
 	fputs("<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Run</th><th class=\"text\">Configuration</th>", f);
 }
 
-static void close_list(FILE *f, const struct analysis *a)
+void report_close_runs(FILE *f, size_t runs)
 {
 	fputs("</tbody></table></div>\n", f);
-	if (a->data.runs > RUNS_SHOWN)
+	if (runs > RUNS_SHOWN)
 		fputs("</details>\n", f);
 }
 
@@ -180,12 +185,12 @@ static void say_bounds(FILE *f, const struct analysis *a)
 void report_clock(FILE *f, const struct analysis *a)
 {
 	say_bounds(f, a);
-	open_list(f, a, "Tier and bound");
+	report_open_runs(f, a->data.runs, "Tier and bound");
 	fputs("<th class=\"text\">Tier</th><th>Bound</th><th>Epochs</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++)
 		if (is_new_run(a, i))
 			clock_row(f, a, &a->data.run[i]);
-	close_list(f, a);
+	report_close_runs(f, a->data.runs);
 }
 
 /* ---- losses ---- */
@@ -196,7 +201,7 @@ static double count_attr(const struct mine_run *r, const char *a, const char *b)
 	return run_attr_number(r, a, &v) || run_attr_number(r, b, &v) ? v : NAN;
 }
 
-static void count_cell(FILE *f, const char *name, double v)
+void report_count_cell(FILE *f, const char *name, double v)
 {
 	char text[64];
 	fprintf(f, "<td data-name=\"%s\">%s</td>", name, isfinite(v) ? text_count(v, text, sizeof(text)) : "–");
@@ -268,13 +273,13 @@ static void say_losses(FILE *f, const struct analysis *a)
 static void loss_row(FILE *f, const struct analysis *a, const struct mine_run *r, bool flushes)
 {
 	run_head(f, a, r);
-	count_cell(f, "Issued", count_attr(r, "requests.issued", "window.issued"));
-	count_cell(f, "Recorded", count_attr(r, "requests.recorded", "window.recorded"));
-	count_cell(f, "Counted", (double)r->n);
-	count_cell(f, "Ramp", (double)r->n_ramp);
+	report_count_cell(f, "Issued", count_attr(r, "requests.issued", "window.issued"));
+	report_count_cell(f, "Recorded", count_attr(r, "requests.recorded", "window.recorded"));
+	report_count_cell(f, "Counted", (double)r->n);
+	report_count_cell(f, "Ramp", (double)r->n_ramp);
 	if (flushes)
-		count_cell(f, "Flushes", (double)r->flushes);
-	count_cell(f, "Failed", (double)r->failed);
+		report_count_cell(f, "Flushes", (double)r->flushes);
+	report_count_cell(f, "Failed", (double)r->failed);
 	flight_cell(f, r);
 	lost_cell(f, r);
 	fputs("</tr>\n", f);
@@ -286,12 +291,12 @@ void report_loss(FILE *f, const struct analysis *a)
 	for (size_t i = 0; i < a->data.runs; i++)
 		flushes |= a->data.run[i].flushes > 0;
 	say_losses(f, a);
-	open_list(f, a, "The account");
+	report_open_runs(f, a->data.runs, "The account");
 	fprintf(f, "<th>Issued</th><th>Recorded</th><th>Counted</th><th>Ramp</th>%s<th>Failed</th>"
 		"<th>In flight</th><th class=\"text\">Lost</th></tr></thead>\n<tbody>\n", flushes ? "<th>Flushes</th>" : "");
 	for (size_t i = 0; i < a->data.runs; i++)
 		loss_row(f, a, &a->data.run[i], flushes);
-	close_list(f, a);
+	report_close_runs(f, a->data.runs);
 	fputs("<p class=\"hint after\">In flight: rate times mean latency (Little’s law), beside what the workload asked "
 	      "for; where it is less, the load generator spent time between reaping and submitting.", f);
 	if (flushes)
@@ -361,11 +366,11 @@ static void own_list(FILE *f, const struct analysis *a, const struct mine_run *r
 
 void report_provenance(FILE *f, const struct analysis *a)
 {
-	open_list(f, a, "Status and time");
+	report_open_runs(f, a->data.runs, "Status and time");
 	fputs("<th class=\"text\">Status</th><th>Begun (UTC)</th><th>Counted window</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < a->data.runs; i++)
 		run_row(f, a, &a->data.run[i]);
-	close_list(f, a);
+	report_close_runs(f, a->data.runs);
 	fputs("<details><summary>What all runs share</summary>\n", f);
 	shared_list(f, a);
 	fputs("</details>\n", f);

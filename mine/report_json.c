@@ -67,6 +67,14 @@ static void write_cpu(FILE *f, const struct cpu_account *c)
 	fputs("}}", f);
 }
 
+void report_json_runs(FILE *f, const struct group *g)
+{
+	putc('[', f);
+	for (size_t i = 0; i < g->runs; i++)
+		fprintf(f, "%s%llu", i ? ", " : "", (unsigned long long)g->run[i]->meta.run);
+	putc(']', f);
+}
+
 static void write_configuration(FILE *f, const struct analysis *a, size_t g)
 {
 	const struct group *group = &a->data.group[g];
@@ -79,10 +87,9 @@ static void write_configuration(FILE *f, const struct analysis *a, size_t g)
 		fputs(": ", f);
 		json_text(f, group->value[k]);
 	}
-	fputs("}, \"runs\": [", f);
-	for (size_t i = 0; i < group->runs; i++)
-		fprintf(f, "%s%llu", i ? ", " : "", (unsigned long long)group->run[i]->meta.run);
-	fputs("],\n     \"service_ns\": ", f);
+	fputs("}, \"runs\": ", f);
+	report_json_runs(f, group);
+	fputs(",\n     \"service_ns\": ", f);
 	write_stats(f, a, &a->service[g]);
 	if (a->response[g].n) {
 		fputs(",\n     \"response_ns\": ", f);

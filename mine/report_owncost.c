@@ -8,21 +8,15 @@
 
 static const char *const heading[OWN_FIGURES] = { "IOPS", "p50", "p99" };
 
-/* "0.97 ×, 0.93–1.02"; bold where the interval leaves out 1. */
 static void ratio_cell(FILE *f, const struct own_row *row, enum own_figure figure)
 {
 	struct estimate r = row->ratio[figure];
-	char value[96], limits[96];
 	if (isnan(r.value)) {
 		fprintf(f, "<td class=\"few\" data-name=\"%s\">n too small</td>", heading[figure]);
 		return;
 	}
-	text_estimate_number(r, value, sizeof(value), limits, sizeof(limits));
-	bool clear = r.supported && (r.lo > 1 || r.hi < 1);
-	/* Two pairs that disagree: t is 12.7. Digits would look as if they told anything. */
-	if (r.supported && (r.lo < 0.01 || r.hi > 100))
-		snprintf(limits, sizeof(limits), "too wide to tell");
-	fprintf(f, "<td data-name=\"%s\">%s%s&nbsp;×%s<small>%s</small>", heading[figure], clear ? "<strong>" : "", value, clear ? "</strong>" : "", limits);
+	fprintf(f, "<td data-name=\"%s\">", heading[figure]);
+	report_ratio(f, r);
 	if (row->with[figure] < row->pairs)
 		fprintf(f, "<small>of %zu pair%s</small>", row->with[figure], row->with[figure] == 1 ? "" : "s");
 	fputs("</td>", f);
@@ -75,14 +69,6 @@ void report_own_cost(FILE *f, const struct analysis *a)
 	say_method(f, a);
 }
 
-static void write_runs(FILE *f, const char *key, const struct group *g)
-{
-	fprintf(f, ", \"%s\": [", key);
-	for (size_t i = 0; i < g->runs; i++)
-		fprintf(f, "%s%llu", i ? ", " : "", (unsigned long long)g->run[i]->meta.run);
-	putc(']', f);
-}
-
 void report_json_own_cost(FILE *f, const struct analysis *a)
 {
 	fputs("  \"own_cost\": [", f);
@@ -91,8 +77,10 @@ void report_json_own_cost(FILE *f, const struct analysis *a)
 		fputs(i ? ",\n    {\"label\": " : "\n    {\"label\": ", f);
 		json_text(f, row->label);
 		fprintf(f, ", \"pairs\": %zu", row->pairs);
-		write_runs(f, "traced", row->traced);
-		write_runs(f, "untraced", row->untraced);
+		fputs(", \"traced\": ", f);
+		report_json_runs(f, row->traced);
+		fputs(", \"untraced\": ", f);
+		report_json_runs(f, row->untraced);
 		fputs(", \"ratio\": {", f);
 		for (size_t k = 0; k < OWN_FIGURES; k++) {
 			fprintf(f, "%s\"%s\": ", k ? ", " : "", own_figure_name[k]);

@@ -114,20 +114,29 @@ void report_table(FILE *f, const struct analysis *a, const struct item *item)
 	say_method(f, a);
 }
 
-/* "bus 2.52×, 2.40–2.66"; n and max have no interval, so neither has their ratio; bold where the interval leaves out 1. */
+void report_ratio(FILE *f, struct estimate r)
+{
+	char value[VALUE_MAX], limits[VALUE_MAX];
+	text_estimate_number(r, value, sizeof(value), limits, sizeof(limits));
+	/* Two observations that disagree: t is 12.7. Digits would look as if they told anything. */
+	if (r.supported && (r.lo < 0.01 || r.hi > 100))
+		snprintf(limits, sizeof(limits), "too wide to tell");
+	bool clear = r.supported && (r.lo > 1 || r.hi < 1);
+	fprintf(f, "%s%s&nbsp;×%s<small>%s</small>", clear ? "<strong>" : "", value, clear ? "</strong>" : "", limits);
+}
+
+/* n and max have no interval, so neither has their ratio. */
 static void ratio_cell(FILE *f, const struct analysis *a, const struct pair *p, const struct statistic *what)
 {
 	struct estimate r = pair_ratio(a, p, what);
-	char value[VALUE_MAX], limits[VALUE_MAX] = "";
 	bool bare = what->kind == STAT_N || what->kind == STAT_MAX;
 	if (!r.supported && !bare) {
 		fprintf(f, "<td class=\"few\" data-name=\"%s\">n too small</td>", heading(what));
 		return;
 	}
-	text_estimate_number(r, value, sizeof(value), limits, sizeof(limits));
-	bool clear = r.supported && (r.lo > 1 || r.hi < 1);
-	fprintf(f, "<td data-name=\"%s\">%s%s&nbsp;×%s<small>%s</small></td>", heading(what), clear ? "<strong>" : "", value,
-		clear ? "</strong>" : "", limits);
+	fprintf(f, "<td data-name=\"%s\">", heading(what));
+	report_ratio(f, r);
+	fputs("</td>", f);
 }
 
 static void write_pairs(FILE *f, const struct analysis *a, const struct item *item, const struct pair *pairs, size_t n)

@@ -223,13 +223,6 @@ double stats_last_nine(const struct stats *s)
 	return s->last;
 }
 
-const char *stats_method(const struct stats *s, char *dst, size_t cap)
-{
-	snprintf(dst, cap, "%g %% interval by order statistics over %zu %s", s->level * 100, s->clusters,
-		 s->by_run ? "repeats" : "time blocks");
-	return dst;
-}
-
 struct estimate estimate_mean(const double *v, size_t n, size_t least, double level)
 {
 	struct estimate e = { 0 };

@@ -78,8 +78,6 @@ double stats_max(const struct stats *s);
 double stats_effective_n(const struct stats *s, double q);
 /* The largest x = -log10(1 - q) up to which quantiles are supported, 0 if none is. */
 double stats_last_nine(const struct stats *s);
-/* "95 % interval by order statistics over 24 time blocks" */
-const char *stats_method(const struct stats *s, char *dst, size_t cap);
 
 /* The mean of n observations; from `least` of them (two at least) on with Student's t interval. n > 0. */
 struct estimate estimate_mean(const double *v, size_t n, size_t least, double level);

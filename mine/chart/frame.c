@@ -51,7 +51,8 @@ int frame_open(struct frame *f, const struct chart_look *look, double body_heigh
 	return 0;
 }
 
-void frame_sample(struct canvas *c, struct point at, const struct series_look *s)
+/* A piece of line with its marker, 26 wide, centred on y. */
+static void draw_sample(struct canvas *c, struct point at, const struct series_look *s)
 {
 	struct colour colour = series_colour(s->colour);
 	canvas_line(c, at, (struct point){ at.x + SAMPLE, at.y }, (struct stroke){ colour, 2, s->dash });
@@ -70,7 +71,7 @@ double frame_key(struct canvas *c, struct point at, double width, const struct s
 			y += row;
 		}
 		if (draw) {
-			frame_sample(c, (struct point){ at.x + x, at.y + y + row / 2 }, &s[i]);
+			draw_sample(c, (struct point){ at.x + x, at.y + y + row / 2 }, &s[i]);
 			double h = canvas_measure(c, &style, s[i].label).h;
 			canvas_text(c, (struct point){ at.x + x + SAMPLE + 7, at.y + y + (row - h) / 2 }, &style, s[i].label);
 		}

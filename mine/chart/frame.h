@@ -31,8 +31,6 @@ int frame_open(struct frame *f, const struct chart_look *look, double body_heigh
 
 /* A key of n entries in rows, from `at`, no wider than `width`; returns its height. With `draw` false: only measures. */
 double frame_key(struct canvas *c, struct point at, double width, const struct series_look *s, size_t n, bool draw);
-/* A piece of line with its marker, 26 wide, centred on y. */
-void frame_sample(struct canvas *c, struct point at, const struct series_look *s);
 
 /* Horizontal grid with labels left of plot.x, in nanoseconds. `labels` false: the grid alone. */
 void frame_latency_axis(struct canvas *c, struct box plot, const struct scale *y, bool labels);

@@ -80,7 +80,8 @@ struct phase_look phase_look(unsigned from, unsigned to)
 	return l;
 }
 
-const char *phase_home_name(enum phase_home home)
+/* "Guest", "Between the clocks", … */
+static const char *home_name(enum phase_home home)
 {
 	static const char *const name[HOMES] = { "Guest", "Between the clocks", "VMM", "Host", "Several, not told apart" };
 	return home < HOMES ? name[home] : "";
@@ -129,14 +130,14 @@ static struct box measure_block(const struct key *k, enum phase_home home)
 	}
 	if (b.h > 0) {
 		b.h += ROW + 1;
-		b.w = fmax(b.w, canvas_measure(k->c, &k->head, phase_home_name(home)).w);
+		b.w = fmax(b.w, canvas_measure(k->c, &k->head, home_name(home)).w);
 	}
 	return b;
 }
 
 static void draw_block(const struct key *k, enum phase_home home, double x, double y)
 {
-	canvas_text(k->c, (struct point){ x, y }, &k->head, phase_home_name(home));
+	canvas_text(k->c, (struct point){ x, y }, &k->head, home_name(home));
 	y += ROW + 1;
 	for (size_t i = 0; i < k->n; i++) {
 		if (!belongs(k, i, home))

@@ -21,8 +21,6 @@ struct phase_look {
 };
 
 struct phase_look phase_look(unsigned from, unsigned to);
-/* "Guest", "Between the clocks", … */
-const char *phase_home_name(enum phase_home home);
 /* Relative luminance, 0 black to 1 white (WCAG 2.2), and the contrast of two colours, 1 to 21. */
 double colour_luminance(struct colour c);
 double colour_contrast(struct colour a, struct colour b);
