@@ -8,7 +8,11 @@
 #include "mine/emit.h"
 #include "mine/report.h"
 
-enum { VALUE_MAX = 96 };
+enum {
+	VALUE_MAX = 96,
+	/* More tables of fifteen rows than these are opened one by one. */
+	TABLES_SHOWN = 4,
+};
 
 bool report_no_phases(FILE *f, const struct analysis *a)
 {
@@ -96,15 +100,17 @@ static void span_row(FILE *f, const struct phases *p, const struct phases_span *
 		fputs("<td class=\"few\" data-name=\"Share\">–</td></tr>\n", f);
 }
 
-static void phases_table(FILE *f, const struct phases *p)
+static void phases_table(FILE *f, const struct phases *p, bool folded)
 {
-	fputs("<h3>", f);
+	fputs(folded ? "<details><summary>" : "<h3>", f);
 	html_text(f, p->label);
-	fputs("</h3>\n<div class=\"scroll\"><table class=\"cards tight phases\"><thead><tr><th>Phase</th><th>Requests</th><th>Mean</th><th>p50</th><th>p99</th>"
+	fputs(folded ? "</summary>" : "</h3>", f);
+	fputs("\n<div class=\"scroll\"><table class=\"cards tight phases\"><thead><tr><th>Phase</th><th>Requests</th><th>Mean</th><th>p50</th><th>p99</th>"
 	      "<th>Bound</th><th>Share of the mean</th></tr></thead>\n<tbody>\n", f);
 	for (size_t i = 0; i < p->spans; i++)
 		span_row(f, p, &p->span[i]);
 	fputs("</tbody></table></div>\n", f);
+	fputs(folded ? "</details>\n" : "", f);
 }
 
 void report_phases(FILE *f, const struct analysis *a)
@@ -113,7 +119,7 @@ void report_phases(FILE *f, const struct analysis *a)
 	if (report_no_phases(f, a))
 		return;
 	for (size_t g = 0; g < a->phases.groups; g++) {
-		phases_table(f, &a->phases.group[g]);
+		phases_table(f, &a->phases.group[g], a->phases.groups > TABLES_SHOWN);
 		*(a->phases.group[g].runs >= PHASES_REPEATS_MIN ? &repeats : &few) = true;
 	}
 	fputs("<p class=\"hint after\">In the order of a request’s life; a..b: phases that were not told apart, for what lies between was not seen or did "
