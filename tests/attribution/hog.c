@@ -10,7 +10,7 @@
  *                                              it beside the agent, becomes the agent (/agent)
  *
  * EVENT is "group:name"; FILTER an expression of the kernel's, "" for none. OUT has lines "start end ns", in TSC cycles, written at
- * SIGTERM; a duration of 0 takes the CPU for no longer than it takes to write that down.
+ * SIGTERM. For HOG_REST ns (environment; 0) after it has given the CPU back, events are ignored. A duration of 0 takes the CPU for no longer than it takes to write that down.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -211,13 +211,19 @@ static void take(struct hog *h, uint64_t sector)
 
 static void run(struct hog *h)
 {
+	const char *text = getenv("HOG_REST");
+	uint64_t rest = text ? strtoull(text, NULL, 10) : 0, rested = 0;
+
 	for (unsigned c = 0; c < h->cpus; c++)
 		ioctl(h->fd[c].fd, PERF_EVENT_IOC_ENABLE, 0);
 	while (!ending) {
 		uint64_t sector = UINT64_MAX;
 		if (poll(h->fd, h->cpus, 1000) <= 0 || !drain_all(h, &sector))
 			continue;
+		if (now_ns() < rested)
+			continue;
 		take(h, sector);
+		rested = now_ns() + rest;
 		/* What fired meanwhile is the starved thread's own backlog. */
 		drain_all(h, &sector);
 	}

@@ -46,7 +46,7 @@ class Stage:
 
 class Hog(Stage):
     """A real-time process takes the CPU of one of QEMU's threads at the moment at which that thread is woken (hog.c)."""
-    cpu = 1
+    rest = 0
 
     def __init__(self, name, expected, event, cond, cpu=1):
         super().__init__()
@@ -55,15 +55,19 @@ class Hog(Stage):
     def inject(self, world, qemu, roles):
         import bench
         tids = {k: v[0] if v else 0 for k, v in roles.items()}
-        disk = os.stat(world.work).st_dev
+        disk = self.disk(world)
         tids["dev"] = os.major(disk) << 20 | os.minor(disk)
         self.out = world.path("hits")
         if os.path.exists(self.out):
             os.unlink(self.out)
+        env = {**os.environ, "HOG_REST": str(self.rest)}
         p = world.start([world.hog, str(self.cpu), self.event, self.cond.format(**tids), self.out, "11", ",".join(map(str, SIZES))],
-                        stdout=open(world.path("hog.log"), "w"))
+                        stdout=open(world.path("hog.log"), "w"), env=env)
         if p.poll() is not None:
             raise bench.Failed("the hog did not start")
+
+    def disk(self, world):
+        return os.stat(world.work).st_dev
 
     def truth(self, world, reqs):
         """Requests in whose time the hog took the CPU just once."""
@@ -166,6 +170,7 @@ class NbdStarved(Hog):
     def vm(self, world):
         return {**super().vm(world), "disk.backend": "null-co"}
 
+    rest = 2_000_000     # a request wakes two of its threads, one after the other
     absent = Nbd.absent
 
 
@@ -190,8 +195,8 @@ class GuestHog(Hog):
             f.write(f"0 {self.event} {self.cond or '-'} sector {64 << 20 >> 9} {','.join(map(str, SIZES))}\n")
         cpio = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0"], cwd=root, input=b"init\nagent\nhog.args\n",
                               capture_output=True, check=True).stdout
-        with open(os.path.join(world.image, "initrd"), "rb") as f:
-            whole = f.read()
+        # The kernel's unpacker of lz4 takes nothing after it.
+        whole = subprocess.run(["lz4", "-dc", os.path.join(world.image, "initrd")], capture_output=True, check=True).stdout
         with open(f"{d}/initrd", "wb") as f:
             f.write(whole + b"\0" * (-len(whole) % 4) + cpio)
         return d
@@ -205,6 +210,133 @@ class GuestHog(Hog):
     def truth(self, world, reqs):
         sizes = [SIZES[int(r["sector"]) * len(SIZES) * 512 // (64 << 20)] for r in reqs]
         return {i: (s, s) for i, s in enumerate(sizes)}
+
+
+class Loop(Hog):
+    """The host's disk is a loop device on a file that is an NBD server's (nbdfuse), and that server loses its CPU when a request is issued."""
+
+    def absent(self, world):
+        for need in ("nbdkit", "nbdfuse", "losetup", "mkfs.ext4"):
+            if not shutil.which(need):
+                return f"no {need}"
+        return Stage.absent(self, world) or (None if os.path.exists("/dev/fuse") and os.path.exists("/dev/loop-control") else "no fuse or loop")
+
+    def vm(self, world):
+        sock, slow, disk = world.path("loop.sock"), world.path("slow"), world.path("disk")
+        nbdkit(world, sock, "memory", "128M")
+        open(slow, "w").close()
+        os.makedirs(disk, exist_ok=True)
+        world.start(["nbdfuse", slow, f"nbd+unix:///?socket={sock}"], stderr=subprocess.DEVNULL)     # unmounts at its end
+        deadline = time.time() + 5
+        while time.time() < deadline and not os.path.getsize(slow):
+            time.sleep(0.05)
+        loop = world.tool("losetup", "--direct-io=on", "-f", "--show", slow).strip()
+        world.later(lambda: world.tool("losetup", "-d", loop))
+        world.tool("mkfs.ext4", "-q", "-m", "0", loop)
+        world.tool("mount", loop, disk)
+        world.later(lambda: world.tool("umount", disk))
+        return {**super().vm(world), "disk.dir": disk}
+
+    def disk(self, world):
+        return os.stat(world.path("disk")).st_dev
+
+
+class StopCont(Stage):
+    """The vCPU is paused: nothing may be stitched across. Requests are long enough that most pauses fall into one."""
+    name, expected = "stop-cont", ()
+    load = {"rate_iops": 90}
+    pauses = (100_000, 1_000_000, 10_000_000)
+
+    def rules(self, world):
+        import bench
+        return super().rules(world) + [bench.Qmp.rule(world)]
+
+    def vm(self, world):
+        return {**super().vm(world), "disk.backend": "null-co", "disk.latency": "8ms"}
+
+    def inject(self, world, qemu, roles):
+        import bench
+        q = bench.Qmp(world)
+        self.stops = []
+        time.sleep(0.5)
+        until = time.time() + world.seconds - 1.5
+        while time.time() < until:
+            size = self.pauses[len(self.stops) % len(self.pauses)]
+            q.do("stop")
+            time.sleep(size / 1e9)
+            q.do("cont")
+            self.stops.append(size)
+            time.sleep(0.25)
+
+    def result(self, world, swapped):
+        import bench
+        reqs = bench.requests(world)
+        clock = json.loads(world.collector("show", "--json", "last"))["clock"]["by_epoch"]
+        spans = [(r["service_ns"], r["cause"]) for r in reqs]
+        # The guest's clock stands still in a pause, the device's does not: what took less than the device's latency was across one.
+        hit = [c for ns, c in spans if ns < 8e6]
+        across, stitched = len(hit), sum(c == "matched" for c in hit)
+        gone = sum(c == "epoch" for _, c in spans)
+        good = stitched == 0 and across > 0 and len(clock) == len(self.stops) + 1
+        return [{"stage": self.name, "size_ns": 10e6, "ok_share": good, "stitched": stitched, "across": across,
+                 "text": f"{len(self.stops)} pauses, {len(clock)} epochs; {across} requests certainly across a pause, {stitched} of them attributed; "
+                         f"{gone} of {len(reqs)} quarantined"}]
+
+
+class Throttle(Stage):
+    """QEMU's throttle filter under a closed loop: its requests leave it one interval after the other, so that each waits for what the
+    interval has left. Limits are set and lifted every second; the delay is interval less the unthrottled loop's median. An interval of
+    little more than the loop itself would be no known delay, so that there is no 0.1 ms here."""
+    load = {"rate_iops": 0}
+    limits = (0, 600, 97)
+    name, expected = "qemu-throttle", ("vmm.submit",)
+
+    def rules(self, world):
+        import bench
+        return super().rules(world) + [bench.Qmp.rule(world), ("file=scratch-file", "file=slowed"),
+                                       ("+", ["-object", "throttle-group,id=slow"]), self.filter_rule()]
+
+    def vm(self, world):
+        # A guest that went to sleep while a request waited would be slower in the rest of the loop, and the delay would not be known.
+        return {**super().vm(world), "guest.idle": "poll"}
+
+    @staticmethod
+    def filter_rule():
+        return "after", "node-name=scratch-file,", ["-blockdev", "driver=throttle,node-name=slowed,throttle-group=slow,file=scratch-file"]
+
+    def inject(self, world, qemu, roles):
+        import bench
+        # The same for QEMU's side. It yields to everything.
+        world.start(["chrt", "-i", "0", "taskset", "-c", str(os.cpu_count() - 1), "sh", "-c", "while :; do :; done"])
+        q = bench.Qmp(world)
+        self.slices = []
+        until = time.time() + world.seconds - 1
+        while time.time() < until:
+            limit = self.limits[len(self.slices) % len(self.limits)]
+            q.do("qom-set", path="/objects/slow", property="limits", value={"iops-total": limit})
+            time.sleep(0.3)          # the bucket lets a tenth of a second's requests pass first
+            a = bench.rdtsc()
+            time.sleep(0.7)
+            self.slices.append((a, bench.rdtsc(), limit))
+        q.do("qom-set", path="/objects/slow", property="limits", value={"iops-total": 0})
+
+    def truth(self, world, reqs):
+        import bench
+        clock = json.loads(world.collector("show", "--json", "last"))["clock"]
+        offset = (int(clock["by_epoch"][0]["lo"]) + int(clock["by_epoch"][0]["hi"])) // 2
+        of, cycle = {}, {}
+        for i, (r, after) in enumerate(zip(reqs, reqs[1:])):
+            t = int(r["submit_tsc"]) - offset
+            for a, b, limit in self.slices:
+                if a <= t and int(after["submit_tsc"]) - offset <= b:
+                    of[i] = limit
+                    cycle.setdefault(limit, []).append((int(after["submit_tsc"]) - int(r["submit_tsc"])) * 1e9 / clock["guest_tsc_hz"])
+        loop = bench.median(cycle[0])
+        out = {}
+        for i, limit in of.items():
+            delay = 1e9 / limit - loop if limit else 0
+            out[i] = (round(delay, -5), delay)
+        return out
 
 
 ALL = [
@@ -227,6 +359,12 @@ ALL = [
     GuestHog("guest-preempted", ("guest.schedule",), "block:block_bio_queue", ""),
     # The guest's CPU goes to somebody else when the request is complete, before the application runs again.
     GuestHog("guest-wakeup", ("guest.reap",), "block:block_rq_complete", ""),
-    # The vCPU's thread loses its CPU when it is woken for the interrupt: stolen time.
-    Hog("vcpu-stolen", ("cross.inject",), "sched:sched_waking", "pid=={vcpu} && common_pid=={main}", cpu=0),
+    # The vCPU's CPU is taken when the I/O thread signals the interrupt: stolen time. The guest's handler runs when it is given back.
+    Hog("vcpu-stolen", ("cross.inject",), "sched:sched_waking", "pid=={main} && common_pid=={iothread}", cpu=0),
+    # From device_start to the worker's system call.
+    Throttle(),
+    # The host's device is the loop device: from its request's issue to its completion.
+    Loop("host-disk", ("host.device",), "block:block_rq_issue", "dev=={dev}"),
+    # Quarantined, not attributed.
+    StopCont(),
 ]
