@@ -39,7 +39,7 @@ $(SEEDS): $(O)/tests/fuzz/seeds_%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/s
 
 # What the VM tests and benches run on the host besides bifocal itself.
 VM_TOOLS := $(patsubst %.c,$(O)/%,$(wildcard tests/vm/*.c))
-$(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libstore.a $(O)/obj/libcommon.a
+$(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libattribute.a $(O)/obj/libstore.a $(O)/obj/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(store_LIBS) $(common_LIBS)

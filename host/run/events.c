@@ -138,6 +138,7 @@ enum outcome { WAITING, UNDER_WAY, DONE, FAILED };
 struct played {
 	enum outcome outcome;
 	uint64_t began_ns, ended_ns;   /* after the window's opening */
+	struct host_tsc began, ended;
 	char why[256];
 };
 
@@ -205,6 +206,7 @@ static void finish(struct event_player *p, const char *why)
 	struct played *d = &p->played[p->next];
 
 	d->ended_ns = monotonic_ns() - p->start_ns;
+	d->ended = host_tsc_now();
 	d->outcome = why ? FAILED : DONE;
 	if (!why && p->events->item[p->next].what == RUN_EVENT_SAVEVM)
 		p->saved = p->next + 1;
@@ -460,6 +462,7 @@ static void on_time(void *ctx)
 		return;
 	}
 	p->played[p->next].outcome = UNDER_WAY;
+	p->played[p->next].began = host_tsc_now();
 	p->played[p->next].began_ns = monotonic_ns() - p->start_ns;
 	if (k == RUN_EVENT_LOADVM && !p->saved) {
 		finish(p, "no savevm went well before it");
@@ -537,10 +540,11 @@ static int store_one(const struct event_player *p, size_t i, struct store_batch 
 #define KEY(what) (snprintf(key, sizeof(key), "event.%zu." what, i), key)
 	if (put_attr_u64(b, run, KEY("at"), p->events->item[i].at_ns, err) || put_attr(b, run, KEY("do"), run_event_name(p->events->item[i].what), err))
 		return -1;
-	if (d->outcome != WAITING && put_attr_u64(b, run, KEY("began_ns"), d->began_ns, err))
+	if (d->outcome != WAITING && (put_attr_u64(b, run, KEY("began_ns"), d->began_ns, err) ||
+				      put_attr_u64(b, run, KEY("began_tsc"), d->began.cycles, err)))
 		return -1;
 	if (d->outcome == DONE)
-		return put_attr_u64(b, run, KEY("ended_ns"), d->ended_ns, err);
+		return put_attr_u64(b, run, KEY("ended_ns"), d->ended_ns, err) || put_attr_u64(b, run, KEY("ended_tsc"), d->ended.cycles, err) ? -1 : 0;
 	return put_attr(b, run, KEY("error"), d->outcome == FAILED ? d->why : d->outcome == WAITING ? "the window closed before" :
 			"the window closed while it was under way", err);
 #undef KEY

@@ -59,7 +59,7 @@ void event_player_free(struct event_player *p);                /* NULL is fine *
 void event_player_start(struct event_player *p);
 /* The window is over: what did not come to pass does not any more. A VM that stands still goes on, a migration is called off. */
 void event_player_stop(struct event_player *p);
-/* Attributes event.N.{at,do,began_ns,ended_ns,error}: as asked; ns after the window's opening; QEMU's words if it refused, or why it never
+/* Attributes event.N.{at,do,began_ns,began_tsc,ended_ns,ended_tsc,error}: as asked; ns after the window's opening; host TSC; QEMU's words if it refused, or why it never
  * came to it. Returns how many failed, -1 with err. */
 int event_player_store(const struct event_player *p, struct store_batch *b, uint64_t run, struct error *err);
 
