@@ -203,10 +203,11 @@ struct device_request {
 	uint64_t id, sector, key, queue;
 	uint64_t submit;               /* id + 1 of what it submitted to the host */
 	uint64_t block;                /* id + 1 of the host block request under it */
+	uint64_t call;                 /* without a submission: id + 1 of its system call */
 	struct stamp notify, start, done, inject, called_back;
 	uint32_t length, thread, device, undelivered;
 	uint8_t op, model;
-	bool active, claimed, tainted, placed;
+	bool active, claimed, tainted, placed, joined, twin;   /* twin: several system calls fit */
 };
 
 struct submission {                    /* VMM to host kernel */
@@ -217,7 +218,7 @@ struct submission {                    /* VMM to host kernel */
 	struct stamp submit, reap;
 	uint32_t length;
 	uint8_t op, cause;
-	bool joined, placed;
+	bool joined, placed, twin;
 };
 
 struct call {

@@ -165,7 +165,7 @@ static struct host_block *block_at(struct host_side *h, const struct sighting *s
 	return found;
 }
 
-/* A request takes the bios that follow each other from its first sector on: merges. One that the driver had given back is issued again. */
+/* A request takes the bios that follow each other from its first sector on: merges; a flush all that wait. One that the driver had given back is issued again. */
 static void see_issue(struct engine *e, const struct event *v)
 {
 	struct host_side *h = &e->host;
@@ -178,7 +178,7 @@ static void see_issue(struct engine *e, const struct event *v)
 		b = b ? b : new_block(h, v);
 		b->issue = stamp_of(v);
 		at += sectors(b->length);
-		if (at >= end || !b->length)
+		if (v->s->op == IO_FLUSH ? !block_at(h, v->s, at, false) : at >= end || !b->length)
 			return;
 	}
 }
@@ -194,7 +194,7 @@ static void see_complete(struct engine *e, const struct event *v)
 		b->complete = stamp_of(v);
 		keytab_drop(&h->blocks, (uint32_t)(b->id & MASK));
 		at += sectors(b->length);
-		if (at >= end || !b->length)
+		if (v->s->op != IO_FLUSH && (at >= end || !b->length))
 			return;
 	}
 }
@@ -235,7 +235,8 @@ static bool lies_between(const struct call *c, int64_t from, int64_t to, int64_t
 	return !stamp_seen(&c->exit) || t_sub(c->exit.t, to) <= room;
 }
 
-static struct call *by_place(struct host_side *h, unsigned op, uint64_t sector, uint32_t length, int64_t from, int64_t to, int64_t room)
+/* `twin`: several alike fit, and nothing tells whose is which; then none is taken. */
+static struct call *by_place(struct host_side *h, unsigned op, uint64_t sector, uint32_t length, int64_t from, int64_t to, int64_t room, bool *twin)
 {
 	struct call *found = NULL;
 	int walked = 0;
@@ -243,9 +244,12 @@ static struct call *by_place(struct host_side *h, unsigned op, uint64_t sector, 
 		struct call *c = &h->call[at - 1];
 		if (c->claimed || (length && c->length && c->length != length) || !lies_between(c, from, to, room))
 			continue;
+		*twin |= found && op != IO_FLUSH;
 		if (!found || c->id < found->id)
 			found = c;
 	}
+	if (*twin)
+		return NULL;
 	if (found) {
 		found->claimed = true;
 		keytab_drop(&h->calls, (uint32_t)(found->id & MASK));
@@ -264,7 +268,7 @@ static struct call *by_ring(struct host_side *h, uint32_t thread, int64_t from, 
 	return found;
 }
 
-/* Nothing says the place in the file (an image format): the oldest call of the kind within the time. */
+/* Nothing says the place in the file (an image format): the call of the kind within the time that returned last. */
 static struct call *by_time(struct host_side *h, unsigned op, int64_t from, int64_t to, int64_t room)
 {
 	struct call *found = NULL;
@@ -273,7 +277,8 @@ static struct call *by_time(struct host_side *h, unsigned op, int64_t from, int6
 		struct call *c = call_of(h, id);
 		if (!c || t_sub(from, c->enter.t) > room)
 			break;
-		if (!c->claimed && !of_a_ring(c->number) && c->op == op && lies_between(c, from, to, room))
+		bool fits = !c->claimed && !of_a_ring(c->number) && c->op == op && stamp_seen(&c->exit) && lies_between(c, from, to, room);
+		if (fits && (!found || t_sub(c->exit.t, found->exit.t) > 0))
 			found = c;
 	}
 	if (found) {
@@ -289,23 +294,27 @@ struct call *host_find(struct engine *e, struct device_request *d, struct submis
 	const struct stamp *end = s && stamp_seen(&s->reap) ? &s->reap : stamp_seen(&d->done) ? &d->done : begin;
 	int64_t room = (int64_t)begin->own + (int64_t)end->own;
 	struct host_side *h = &e->host;
-	if (s && s->joined)
-		return call_of(h, s->call);
+	uint64_t *remembered = s ? &s->call : &d->call;
+	bool *twin = s ? &s->twin : &d->twin;
+	bool *joined = s ? &s->joined : &d->joined;
+	if (*joined)
+		return call_of(h, *remembered);
+	/* QEMU leaves out a flush that has nothing to write back: another's call is none of its business. */
+	if (!s && d->op == IO_FLUSH && e->have_submissions)
+		return NULL;
 	struct call *c = NULL;
 	unsigned op = s && s->op != SIGHT_OP_NONE ? s->op : d->op;
 	uint64_t sector = s && s->placed ? s->sector : d->sector;
 	uint32_t length = s && s->placed ? s->length : d->length;
 	bool placed = op == IO_FLUSH || (e->raw && (!s || s->placed || d->length)) || (s && s->placed);
-	for (int pass = 0; pass < 2 && !c; pass++) {
+	for (int pass = 0; pass < 2 && !c && !*twin; pass++) {
 		int64_t within = pass ? e->wide : room;
-		c = placed ? by_place(h, op, op == IO_FLUSH ? 0 : sector, op == IO_FLUSH ? 0 : length, begin->t, end->t, within) : NULL;
-		c = c ? c : by_ring(h, begin->thread, begin->t, end->t, within);
-		c = c || placed ? c : by_time(h, op, begin->t, end->t, within);
+		c = placed ? by_place(h, op, op == IO_FLUSH ? 0 : sector, op == IO_FLUSH ? 0 : length, begin->t, end->t, within, twin) : NULL;
+		c = c || *twin ? c : by_ring(h, begin->thread, begin->t, end->t, within);
+		c = c || placed || pass ? c : by_time(h, op, begin->t, end->t, within);
 	}
-	if (s) {
-		s->joined = true;
-		s->call = c ? c->id + 1 : 0;
-	}
+	*joined = true;
+	*remembered = c ? c->id + 1 : 0;
 	return c;
 }
 
@@ -315,7 +324,9 @@ struct call *host_find_guest(struct engine *e, struct guest_request *g, uint64_t
 	if (g->joined)
 		return call_of(&e->host, g->device);
 	g->joined = true;
-	struct call *c = e->raw ? by_place(&e->host, g->op, g->sector, g->op == IO_FLUSH ? 0 : g->length, g->issue, g->complete, room) : NULL;
+	bool twin = false;
+	struct call *c = e->raw ? by_place(&e->host, g->op, g->sector, g->op == IO_FLUSH ? 0 : g->length, g->issue, g->complete, room, &twin) : NULL;
+	g->ambiguous |= twin;
 	g->device = c ? c->id + 1 : 0;
 	return c;
 }
@@ -351,6 +362,15 @@ static uint32_t votes_for(struct host_side *h, uint64_t distance)
 	return d ? d->votes : 0;
 }
 
+/* Queued while the call lasted; and what a call waits for is over when it returns: what is not, it left to others (write-back). */
+static bool lies_under(const struct host_block *b, const struct call *c)
+{
+	if (!stamp_seen(&c->exit))
+		return true;
+	bool late = stamp_seen(&b->issue) && b->issue.t > c->exit.t, later = stamp_seen(&b->complete) && b->complete.t > c->exit.t;
+	return b->first <= c->exit.t && (of_a_ring(c->number) || (!late && !later));
+}
+
 /* The bio under the call whose distance has the most votes; of those alike, the oldest. Without a place (`sector` NULL), the oldest. */
 struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, const uint64_t *sector, unsigned op, uint32_t length)
 {
@@ -361,8 +381,7 @@ struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *rem
 	if (*remembered)
 		return block_of(h, *remembered);
 	for (int i = 0; b && i < BACK_MAX && b->first >= c->enter.t; i++, b = block_of(h, b->before)) {
-		bool under = !stamp_seen(&c->exit) || b->first <= c->exit.t;
-		if (!under || (b->op != op && b->op != SIGHT_OP_NONE) || (op != IO_FLUSH && length && b->length != length))
+		if (!lies_under(b, c) || (b->op != op && b->op != SIGHT_OP_NONE) || (op != IO_FLUSH && length && b->length != length))
 			continue;
 		if (e->causal && sector)
 			vote(h, b->sector - *sector);

@@ -302,6 +302,12 @@ int inputs_next(struct inputs *in, struct event *e, struct io_ref *io, struct er
 	return 1;
 }
 
+/* Records alike in all stamps too are interchangeable: whichever gets which request, the same is said of both. */
+static bool same_record(const struct io_record *a, const struct io_record *b)
+{
+	return a->submit == b->submit && a->reap == b->reap && a->length == b->length && a->job == b->job;
+}
+
 /* Of a job, no more than `depth` are out at once: when so many that were out have been looked at, there is no further one. */
 static bool rival_in(const struct inputs *in, const struct lane_in *l, const struct io_record *io, int64_t t, int64_t reap)
 {
@@ -311,7 +317,7 @@ static bool rival_in(const struct inputs *in, const struct lane_in *l, const str
 		const struct io_record *r = &l->buf[i];
 		int64_t submit = clockmap_guest(in->clock, r->submit, &epoch);
 		out += submit <= reap;
-		if (r != io && r->op == io->op && (io->op == IO_FLUSH || r->sector == io->sector) && submit <= t)
+		if (!same_record(r, io) && r->op == io->op && (io->op == IO_FLUSH || r->sector == io->sector) && submit <= t)
 			return true;
 	}
 	return out < in->depth && c && (c->next || l->skip < c->n);

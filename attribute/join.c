@@ -58,8 +58,9 @@ static bool after(const struct joint *j, int64_t a, int64_t b, uint32_t own)
 /* Where the host's side of it begins: the device's start, or without a VMM vantage the system call. */
 static const struct stamp *host_begin(const struct joint *j)
 {
-	const struct stamp *s = j->d ? &j->d->start : j->c ? &j->c->enter : NULL;
-	return s && stamp_seen(s) ? s : NULL;
+	if (j->d && stamp_seen(&j->d->start))
+		return &j->d->start;
+	return j->c ? &j->c->enter : j->s && stamp_seen(&j->s->submit) ? &j->s->submit : NULL;
 }
 
 static const struct stamp *host_end(const struct joint *j)
@@ -212,7 +213,7 @@ static void place_block(struct joint *j)
 	}
 	if (b)
 		j->r->served = SERVED_DEVICE;
-	else if (j->c && j->e->have_host_block)
+	else if (j->c && j->e->have_host_block && op != IO_FLUSH)
 		j->r->served = SERVED_HOST_CACHE;
 }
 
@@ -229,6 +230,10 @@ static void find_host(struct joint *j)
 	place_block(j);
 	if (j->c || !e->have_host)
 		return;
+	if (j->s ? j->s->twin : j->d ? j->d->twin : j->g->ambiguous) {
+		j->m.ambiguous = true;
+		return;
+	}
 	if (e->null_backend || (j->d && !j->s && e->have_submissions))
 		j->r->served = SERVED_VMM;
 	else

@@ -310,11 +310,18 @@ static void hand_over(struct vmm_side *v, struct submission *s, const uint64_t *
 	}
 }
 
-/* thread_pool_submit with nothing before it: a flush, which has no other line on its way down. */
+/* thread_pool_submit with nothing before it: a flush. Where the model said that one began (scsi, nvme), it is that one's; with the others it
+ * is the only line on its way down. */
 static void see_flush(struct engine *e, const struct event *v, struct thread *t, struct submission *s)
 {
-	struct device_request *d = new_request(&e->vmm, v, MODEL_FLUSH, s->id, false);
-	d->op = s->op = IO_FLUSH;
+	struct device_request *d = active_at(&e->vmm, IO_FLUSH, 0, true);
+	s->op = IO_FLUSH;
+	if (d && d->model != MODEL_FLUSH) {
+		d->submit = s->id + 1;
+		return;
+	}
+	d = new_request(&e->vmm, v, MODEL_FLUSH, s->id, false);
+	d->op = IO_FLUSH;
 	d->placed = true;
 	keytab_put(&e->vmm.places, (uint32_t)(d->id & MASK), place_key(IO_FLUSH, 0));
 	take_notice(d, t);
@@ -347,7 +354,7 @@ static void see_pool_submit(struct engine *e, const struct event *v, struct thre
 		}
 		hand_over(side, s, t->blk, t->blks);
 		t->blks = e->raw ? 0 : t->blks;
-	} else if (e->virtio_blk && e->raw) {
+	} else if (e->raw) {
 		see_flush(e, v, t, s);
 	}
 }
@@ -361,14 +368,28 @@ static void see_submit(struct engine *e, const struct event *v, struct thread *t
 	s->length = v->s->length;
 	s->placed = !(v->s->flags & SIGHT_NO_PLACE);
 	unsigned n = along(side, v, true, found);
-	if (n && e->raw)
+	if (v->s->op == IO_FLUSH && e->raw)
+		see_flush(e, v, t, s);
+	else if (n && e->raw)
 		hand_over(side, s, found, n);
 	else if (t && t->blks)
 		hand_over(side, s, t->blk, t->blks);
-	else if (v->s->op == IO_FLUSH && e->virtio_blk)
-		see_flush(e, v, t, s);
+	if (t && e->raw)
+		t->blks = 0;
 	if (t)
 		t->last_submission = v->s->kind == SIGHT_V_PAIO ? s->id + 1 : 0;
+}
+
+/* ahci and ide say nothing of a flush's end; what comes next is its interrupt. */
+static void end_unseen(struct engine *e, struct device_request *d)
+{
+	struct thread *by = &e->vmm.all;
+	if (!d || !d->active)
+		return;
+	d->active = false;
+	keytab_drop(&e->vmm.keys, (uint32_t)(d->id & MASK));
+	d->undelivered = by->undelivered;
+	by->undelivered = (uint32_t)(d->id & MASK) + 1;
 }
 
 static void see_submitted_done(struct engine *e, const struct event *v, struct thread *t)
@@ -379,8 +400,10 @@ static void see_submitted_done(struct engine *e, const struct event *v, struct t
 		return;
 	found->reap = stamp_of(v);
 	keytab_drop(&side->submissions, (uint32_t)(found->id & SUB_MASK));
-	if (t)
+	if (e->virtio_blk && t)
 		t->flush = found->anonymous;
+	else
+		end_unseen(e, request_of(side, found->anonymous));
 }
 
 /* ---- a request's end ---- */
@@ -560,12 +583,13 @@ void vmm_see(struct engine *e, const struct event *v)
 /* ---- finding a guest's request ---- */
 
 /* Whether d lies inside g, give or take `room` cycles and what its own stamps lack. */
-static bool lies_inside(const struct device_request *d, const struct guest_request *g, int64_t room)
+static bool lies_inside(struct vmm_side *v, const struct device_request *d, const struct guest_request *g, int64_t room)
 {
-	const struct stamp *first = stamp_seen(&d->start) ? &d->start : &d->done;
+	const struct submission *s = vmm_submission(v, d->submit);
+	const struct stamp *first = stamp_seen(&d->start) ? &d->start : s ? &s->submit : &d->done;
+	const struct stamp *last = stamp_seen(&d->done) ? &d->done : s && stamp_seen(&s->reap) ? &s->reap : first;
 	if (t_sub(g->issue, first->t) > room + (int64_t)first->own)
 		return false;
-	const struct stamp *last = stamp_seen(&d->done) ? &d->done : &d->start;
 	return t_sub(last->t, g->complete) <= room + (int64_t)last->own;
 }
 
@@ -580,7 +604,7 @@ static void look(struct engine *e, const struct guest_request *g, unsigned op, u
 	int walked = 0;
 	for (uint32_t at = keytab_first(&v->places, place_key(op, sector)); at && walked++ < WALK_MAX; at = keytab_after(&v->places, at)) {
 		struct device_request *d = &v->request[at - 1];
-		if (d->claimed || (d->length && d->length != g->length && op != IO_FLUSH) || !lies_inside(d, g, room))
+		if (d->claimed || (d->length && d->length != g->length && op != IO_FLUSH) || !lies_inside(v, d, g, room))
 			continue;
 		if (taint)
 			d->tainted = true;
@@ -617,7 +641,9 @@ struct device_request *vmm_find(struct engine *e, struct guest_request *g, uint6
 	if (p.candidates > 1)
 		pick(e, g, e->wide, true);
 	g->ambiguous = p.candidates > 1 || p.d->tainted;
-	g->device_cause = g->ambiguous ? CAUSE_AMBIGUOUS : stamp_seen(&p.d->done) ? CAUSE_MATCHED : CAUSE_NO_COMPLETION;
+	const struct submission *s = p.d->model == MODEL_FLUSH ? vmm_submission(&e->vmm, p.d->submit) : NULL;
+	bool over = stamp_seen(&p.d->done) || (s && stamp_seen(&s->reap));
+	g->device_cause = g->ambiguous ? CAUSE_AMBIGUOUS : over ? CAUSE_MATCHED : CAUSE_NO_COMPLETION;
 	p.d->claimed = true;
 	keytab_drop(&e->vmm.places, (uint32_t)(p.d->id & MASK));
 	g->device = p.d->id + 1;
