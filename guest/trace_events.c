@@ -55,6 +55,9 @@ static const struct hook {
 	{ "ata_piix", SIGHT_G_IRQ, 'p', { "ata_bmdma_interrupt" }, " key=%di:u32" },
 	{ "nvme", SIGHT_G_KICK, 'r', { "nvme_prep_rq", "nvme_prep_rq.part.0", "nvme_prep_rq.isra.0" }, "" },
 	{ "nvme", SIGHT_G_IRQ, 'p', { "nvme_irq" }, " key=%si" },
+	/* No machine's disk: the kernel's own, in memory. What tracing costs a request is measured on it (tests/bench/trace_cost). */
+	{ "null_blk", SIGHT_G_KICK, 'p', { "null_queue_rq" }, " key=%di" },
+	{ "null_blk", SIGHT_G_IRQ, 'p', { "null_complete_rq" }, " key=%si" },
 };
 
 void trace_say_absent(struct trace *t, uint8_t sight, const char *fmt, ...)

@@ -122,7 +122,7 @@ $(addprefix $(O)/tests/fuzz/,$(FUZZ)): $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.
 # ---- benches ----
 
 # Programs: bench_ROOM_WHAT.c like tests; bench_guest_init is PID 1 of a guest. Scripts: whatever prints `bench …` lines.
-BENCH_PROGRAMS := $(addprefix $(O)/tests/bench/,bench_common_port bench_store bench_guest_record)
+BENCH_PROGRAMS := $(addprefix $(O)/tests/bench/,bench_common_port bench_store bench_guest_record bench_attribute_scale)
 $(BENCH_PROGRAMS): $(O)/%: $(O)/obj/%.o $$(call test_libs,%)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
@@ -134,12 +134,12 @@ $(O)/tests/bench/bench_host_trace: $(O)/obj/tests/bench/bench_host_trace.o $(cal
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(host_LIBS) -ltraceevent
 $(O)/obj/tests/bench/bench_host_trace.o: EXTRA := $(call pkg,--cflags,libtraceevent)
 
-$(O)/tests/bench/bench_guest_init: $(O)/obj/tests/bench/bench_guest_init.o $(call lib,guest) $(call lib,lua) $(call lib,common)
+$(O)/tests/bench/bench_guest_init: $(O)/obj/tests/bench/bench_guest_init.o $(O)/obj/tests/bench/bench_guest_trace.o $(call lib,guest) $(call lib,lua) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(AGENT_STATIC) -o $@ $^ $(guest_LIBS)
 
-BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio trace_decode
+BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio trace_decode trace_cost own_cost attribution_scale
 .PHONY: bench
 bench: all image vm-tools $(BENCH_PROGRAMS) $(O)/tests/bench/bench_host_trace $(O)/tests/bench/bench_guest_init
 	$(Q)O=$(call abs,$(O)) SRC=$(CURDIR) tests/bench/all $(BENCHES)

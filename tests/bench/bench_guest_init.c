@@ -6,6 +6,8 @@
  *   bench=engine:ROUNDS:SECONDS   rounds of the same job, engine and fio in turn: "engine|fio IOPS P50_NS"
  *   bench=icount:N                TSC cycles (instructions, under -icount) for N and for 2N I/Os of the kernel's null_blk,
  *                                 which completes within the submitting call: "engine CYCLES fio CYCLES"
+ *   bench=trace:N:ROUNDS          the same for the engine alone, with tracing off, on, and with trace-cmd recording the same events
+ *                                 (bench_guest_trace.c): "trace MODE CYCLES_AN_IO EVENTS_AN_IO"
  *   bench=port                    orders over the control port (bench_common_port.c)
  * fio and its libraries lie in the initramfs beside this program.
  */
@@ -29,11 +31,11 @@
 #include "guest/init.h"
 #include "guest/modules.h"
 #include "guest/run.h"
+#include "tests/bench/guest_bench.h"
 
 static FILE *console;
 
-static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *fmt, ...)
+void say(const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -42,18 +44,13 @@ static void say(const char *fmt, ...)
 	fflush(console);
 }
 
-static _Noreturn void die(const char *what, const char *why)
+_Noreturn void die(const char *what, const char *why)
 {
 	say("BENCH failed: %s: %s\n", what, why);
 	init_poweroff();
 }
 
 /* ---- the same job, twice ---- */
-
-struct job_result {
-	double iops;
-	uint64_t p50_ns, cycles;
-};
 
 /* The kernel name of the scratch disk; waits for its driver. */
 static const char *scratch_name(void)
@@ -68,7 +65,7 @@ static const char *scratch_name(void)
 	die("disk", err.text);
 }
 
-static void measure_engine(const char *disk, const char *job, uint64_t hz, struct job_result *out)
+void measure_engine(const char *disk, const char *job, uint64_t hz, struct job_result *out)
 {
 	static struct run r;
 	struct error err = { 0 };
@@ -169,12 +166,12 @@ static void bench_engine(unsigned rounds, unsigned seconds, unsigned depth, uint
 	}
 }
 
-static void load_null_blk(void)
+void load_null_blk(int irqmode)
 {
-	static const struct { const char *path, *parameters; } modules[] = {
+	const struct { const char *path, *parameters; } modules[] = {
 		{ "/modules/configfs.ko", "" },
-		/* No softirq, no timer: the request is complete when its submission returns. */
-		{ "/modules/null_blk.ko", "irqmode=0 queue_mode=2 gb=1" },
+		/* No timer: nobody ever waits for it. */
+		{ "/modules/null_blk.ko", irqmode ? "irqmode=1 queue_mode=2 gb=1" : "irqmode=0 queue_mode=2 gb=1" },
 	};
 	for (size_t i = 0; i < 2; i++) {
 		int fd = open(modules[i].path, O_RDONLY | O_CLOEXEC);
@@ -188,7 +185,7 @@ static void load_null_blk(void)
 static void bench_icount(unsigned n, uint64_t hz)
 {
 	char job[256], number[32];
-	load_null_blk();
+	load_null_blk(0);
 	for (unsigned times = 1; times <= 2; times++) {
 		struct job_result engine, fio;
 		snprintf(number, sizeof(number), "--number_ios=%u", n * times);
@@ -382,6 +379,8 @@ int main(void)
 		bench_engine(a, b, c, measure_hz());
 	else if (bench && sscanf(bench, "bench=icount:%u", &a) == 1)
 		bench_icount(a, 1000000000);
+	else if (bench && sscanf(bench, "bench=trace:%u:%u", &a, &b) == 2)
+		bench_trace(a, b);
 	else if (bench && strncmp(bench, "bench=port", 10) == 0)
 		bench_port();
 	else

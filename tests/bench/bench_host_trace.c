@@ -2,7 +2,7 @@
 /*
  * Decoding of trace pages against a bare walk over the same pages with libtraceevent's kbuffer, and against `trace-cmd report`.
  *
- *     bench_host_trace DIR [ROUNDS]
+ *     bench_host_trace DIR [ROUNDS [DB RUN…]]
  *
  * DIR holds cpuN.pages (whole pages, as read from trace_pipe_raw), EVENT.format of each event, and trace.dat, made of the same
  * pages. First both walks are held against each other, record by record: place, length and time must be the same, or it ends with
@@ -10,7 +10,9 @@
  * second of CPU time; ours are made into sightings, kbuffer's walked over, trace-cmd's printed to /dev/null. Records of other
  * events cost each a step, and are counted for all. Without trace.dat the last is 0.
  *
- * What follows decoding goes into walk_ours(), behind `made`.
+ * With runs of a database, attribution of each is timed in every round, from its stored sightings to its result, and "run RUN requests N
+ * sightings N" is printed before the rounds; a round's line then has behind these three, for each run, the CPU seconds that its join took.
+ * With 0 rounds a line "event NAME RECORDS BYTES" each says what the records take in their pages instead, their 4-byte heads included.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -26,9 +28,10 @@
 
 #include <kbuffer.h>
 
+#include "attribute/attribute.h"
 #include "host/trace/kernel.h"
 
-enum { CPUS_MAX = 64, PAGE = 4096, ROUNDS_DEFAULT = 12, PASSES = 4 };
+enum { CPUS_MAX = 64, PAGE = 4096, ROUNDS_DEFAULT = 12, PASSES = 4, EVENTS_MAX = 64, RUNS_MAX = 8 };
 
 static const struct { const char *name; unsigned kind; } kinds[] = {
 	{ "block_bio_queue", SIGHT_H_QUEUE }, { "block_rq_issue", SIGHT_H_ISSUE }, { "block_rq_complete", SIGHT_H_COMPLETE },
@@ -43,6 +46,12 @@ struct cpu {
 };
 
 static struct cpu cpu[CPUS_MAX];
+static struct { char name[64]; uint32_t id; uint64_t records, bytes; } event[EVENTS_MAX];
+static unsigned events;
+static struct store *store;
+static uint64_t run[RUNS_MAX];
+static int runs;
+static struct attribution result;
 static struct sighting sightings[SIGHT_CHUNK];
 static struct error err;
 
@@ -82,6 +91,10 @@ static void add_format(struct kernel_decoder *d, const char *path)
 	if (!text || format_parse((struct span){ text, size }, &f, &err) ||
 	    (kind_of(f.name) && kernel_decoder_add(d, kind_of(f.name), &f, &err)))
 		die(path, text ? err.text : "cannot be read");
+	if (text && events < EVENTS_MAX) {
+		snprintf(event[events].name, sizeof(event[0].name), "%s", f.name);
+		event[events++].id = f.id;
+	}
 	free(text);
 }
 
@@ -160,6 +173,44 @@ static void compare(struct kbuffer *k)
 		}
 }
 
+static void print_sizes(void)
+{
+	for (unsigned c = 0; c < CPUS_MAX; c++)
+		for (size_t i = 0; i < cpu[c].n; i++) {
+			struct page_walk w;
+			const uint8_t *r;
+			size_t len;
+			page_open(&w, cpu[c].pages + i * PAGE, PAGE);
+			while ((r = page_next(&w, &len)))
+				for (unsigned e = 0; e < events && len >= 2; e++)
+					if (event[e].id == (uint32_t)(r[0] | r[1] << 8)) {
+						event[e].records++;
+						event[e].bytes += len + 4;
+					}
+		}
+	for (unsigned e = 0; e < events; e++)
+		printf("event %s %llu %llu\n", event[e].name, (unsigned long long)event[e].records, (unsigned long long)event[e].bytes);
+}
+
+/* ---- the join ---- */
+
+static void open_runs(int argc, char **argv)
+{
+	if (argc < 5)
+		return;
+	store = store_open(argv[3], STORE_READ, &err);
+	if (!store)
+		die(argv[3], err.text);
+	for (int i = 4; i < argc && runs < RUNS_MAX; i++)
+		run[runs++] = strtoull(argv[i], NULL, 10);
+	for (int i = 0; i < runs; i++) {
+		if (attribute_run(store, run[i], NULL, NULL, &result, &err))
+			die("attribution", err.text);
+		printf("run %llu requests %llu sightings %llu\n", (unsigned long long)run[i], (unsigned long long)result.seen,
+		       (unsigned long long)(result.vantage[VANTAGE_GUEST].sightings + result.vantage[VANTAGE_HOST].sightings));
+	}
+}
+
 /* CPU seconds of `trace-cmd report`; 0 if there is nothing to report. */
 static double report_seconds(const char *dir)
 {
@@ -198,9 +249,13 @@ int main(int argc, char **argv)
 	struct kernel_decoder *d = load(argv[1]);
 	compare(k);
 	records = walk_ours(d, &made);
+	int rounds = argc > 2 ? atoi(argv[2]) : ROUNDS_DEFAULT;
 	printf("records %llu sightings %llu\n", (unsigned long long)records, (unsigned long long)made);
+	if (!rounds)
+		print_sizes();
+	open_runs(argc, argv);
 	fflush(stdout);
-	for (int i = argc > 2 ? atoi(argv[2]) : ROUNDS_DEFAULT; i > 0; i--) {
+	for (int i = rounds; i > 0; i--) {
 		double t0 = cpu_seconds();
 		for (int p = 0; p < PASSES; p++)
 			records = walk_ours(d, &made);
@@ -211,9 +266,17 @@ int main(int argc, char **argv)
 		if (!records || records != walked)
 			die("compare", "no records, or not as many in both walks");
 		double report = report_seconds(argv[1]);
-		printf("%.0f %.0f %.0f\n", PASSES * (double)records / (t1 - t0), PASSES * (double)walked / (t2 - t1),
+		printf("%.0f %.0f %.0f", PASSES * (double)records / (t1 - t0), PASSES * (double)walked / (t2 - t1),
 		       report > 0 ? (double)records / report : 0);
+		for (int r = 0; r < runs; r++) {
+			double t = cpu_seconds();
+			if (attribute_run(store, run[r], NULL, NULL, &result, &err))
+				die("attribution", err.text);
+			printf(" %.6f", cpu_seconds() - t);
+		}
+		putchar('\n');
 	}
+	store_close(store);
 	kbuffer_free(k);
 	kernel_decoder_free(d);
 	return 0;
