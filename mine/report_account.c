@@ -178,7 +178,8 @@ static void say_bounds(FILE *f, const struct analysis *a)
 	fprintf(f, "<p>The guest’s clock is known against the host’s to within ±&nbsp;%s", from);
 	if (strcmp(from, to) != 0)
 		fprintf(f, " to ±&nbsp;%s", to);
-	fputs(". The latencies above are differences of the guest’s clock alone and carry none of it; "
+	fputs(", by what the two sides told each other; the requests themselves may narrow it, as the template “attribution” shows. "
+	      "The latencies above are differences of the guest’s clock alone and carry none of it; "
 	      "every figure that crosses to the host’s clock does.</p>\n", f);
 }
 
@@ -252,8 +253,19 @@ static bool lost_any(const struct mine_run *r)
 	return r->impossible || r->failed;
 }
 
+/* What attribution could not use of the vantages' streams; the runs' own account has what never arrived. */
+static uint64_t sightings_lost(const struct analysis *a)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < a->phases.n; i++)
+		for (unsigned v = VANTAGE_GUEST; v <= VANTAGE_HOST; v++)
+			n += a->phases.of[i]->vantage[v].lost;
+	return n;
+}
+
 static void say_losses(FILE *f, const struct analysis *a)
 {
+	const uint64_t sightings = sightings_lost(a);
 	size_t lost = 0, runs = 0;
 	bool counted = false;
 	for (size_t i = 0; i < a->data.runs; i++) {
@@ -267,7 +279,10 @@ static void say_losses(FILE *f, const struct analysis *a)
 	if (lost)
 		fprintf(f, "<p>In %zu of %zu run%s something failed or was lost; it is counted below.</p>\n", lost, runs, runs == 1 ? "" : "s");
 	else
-		fputs("<p>Nothing was lost, and no request failed.</p>\n", f);
+		fprintf(f, "<p>%s was lost, and no request failed.</p>\n", sightings ? "No record" : "Nothing");
+	if (sightings)
+		fprintf(f, "<p>Of what the vantages saw, %llu sighting%s lost; the account of requests has them by run and vantage.</p>\n",
+			(unsigned long long)sightings, sightings == 1 ? " was" : "s were");
 }
 
 static void loss_row(FILE *f, const struct analysis *a, const struct mine_run *r, bool flushes)

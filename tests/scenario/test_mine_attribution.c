@@ -267,6 +267,7 @@ static void test_epochs_and_tiers(void **state)
 	uint64_t run = world_add(s, &(struct world_run){ .bus = "nvme", .depth = 1, .base_us = 500, .seconds = 0.3, .seed = 3 });
 	world_attribute(a, &PATH_IOTHREAD);
 	a->quarantined = 7;
+	a->vantage[VANTAGE_VMM].lost = 3;
 	a->epochs = a->epochs_kept = 3;
 	for (unsigned i = 0; i < 3; i++) {
 		/* At 2.1 GHz: ±10, ±20 and ±30 µs. */
@@ -293,6 +294,8 @@ static void test_epochs_and_tiers(void **state)
 	assert_null(strstr(file_text, "<th>Residual</th>"));
 	assert_null(strstr(file_text, "No request lies across"));
 	says(file_text, "absent: not recorded in this run");
+	says(file_text, "<p>No record was lost, and no request failed.</p>");
+	says(file_text, "3 sightings were lost; the account of requests");
 	slurp(in_root("epochs-out/stats.json"), file_text);
 	says(file_text, "\"causal\": {\"samples\": 500, \"bound_ns\": 10000, \"epochs\": 1}");
 }
