@@ -273,7 +273,7 @@ def judge(stage, reqs, truth, swapped=None):
     by = {}
     for i, r in enumerate(reqs):
         if i in truth and r["cause"] == "matched":
-            spans = r["spans"]
+            spans = stage.spans(r["spans"])
             if swapped:
                 spans = {swapped.get(k, k): v for k, v in spans.items()}
             by.setdefault(truth[i][0], []).append((spans, truth[i][1]))
@@ -324,6 +324,9 @@ def table(rows, out=sys.stdout):
     for r in rows:
         cells = ["" for _ in PHASES]
         for k, v in r["shift_ns"].items():
+            if k.split("..")[0] not in PHASES:
+                cells[0] = f"[{k} {us(v)}]"
+                continue
             first = PHASES.index(k.split("..")[0])
             last = PHASES.index(k.split("..")[-1])
             cells[first] = f"[{us(v)}]" if k in r["expected"] else us(v)
@@ -348,6 +351,28 @@ def verdict_of(r):
     return all(r.get(k, True) for k in ("ok_most", "ok_error", "ok_other", "ok_share"))
 
 
+def tap(rows, notes, swapped):
+    """A line a stage and size: found in the right phase; and, where that phase's name was swapped, not found there."""
+    bad = n = 0
+    for r in rows:
+        if r["size_ns"] < 1e6 or (r["swapped"] and not set(r["expected"]) & set(swapped)):
+            continue
+        found = r["share_right"] >= 0.8 if "share_right" in r else r["ok_share"]
+        good = found != r["swapped"]
+        n += 1
+        bad += not good
+        what = r.get("text") or f"{r['share_right'] * 100:.0f} % in {r['expected'][0]}"
+        print(f"{'' if good else 'not '}ok {n} - {r['stage']}, {r['size_ns'] / 1e6:g} ms{', two names swapped' if r['swapped'] else ''}: {what}")
+    for x in notes:
+        print(f"# {x}")
+        if "FAILED" in x:
+            n += 1
+            bad += 1
+            print(f"not ok {n} - {x.splitlines()[0]}")
+    print(f"1..{n}")
+    return 1 if bad or not n else 0
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--stages", help="comma-separated; default all: " + " ".join(s.name for s in stages.ALL))
@@ -355,14 +380,12 @@ def main():
     p.add_argument("--rate", type=int, default=50, help="requests a second")
     p.add_argument("--json", help="write the result there")
     p.add_argument("--swap", help="A=B: swap two phases' names before judging; then the bench has to fail")
+    p.add_argument("--place", action="store_true", help="judge the right phase alone, at 1 and 10 ms, and print TAP: a test, on whatever machine")
     p.add_argument("--keep", action="store_true", help="keep the work directory")
     a = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     chosen = [s for s in stages.ALL if not a.stages or s.name in a.stages.split(",")]
-    swapped = None
-    if a.swap:
-        x, y = a.swap.split("=")
-        swapped = {x: y, y: x}
+    swapped = dict(a.swap.split("=")[::d] for d in (1, -1)) if a.swap else None
     world = World(os.environ["O"], a.seconds, a.rate, a.keep)
     rows, notes, failed = [], [], 0
     try:
@@ -375,7 +398,10 @@ def main():
                     continue
                 run(world, s)
                 world.end_stage()
-                rows += s.result(world, swapped)
+                if a.place:
+                    rows += [dict(r, swapped=False) for r in s.result(world, None)] + [dict(r, swapped=True) for r in s.result(world, swapped)]
+                else:
+                    rows += s.result(world, swapped)
                 notes += s.notes
             except (Failed, OSError, LookupError, subprocess.SubprocessError) as e:
                 failed += 1
@@ -385,6 +411,8 @@ def main():
             print(f"# {s.name}: {time.time() - began:.0f} s", file=sys.stderr)
     finally:
         world.close()
+    if a.place:
+        return tap(rows, notes, swapped)
     judged = [r for r in rows if "shift_ns" in r]
     if judged:
         table(judged)

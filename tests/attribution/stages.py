@@ -35,6 +35,10 @@ class Stage:
     def events(self, world):
         return []
 
+    def spans(self, spans):
+        """A request's {span: ns} as it is judged."""
+        return spans
+
     def inject(self, world, qemu, roles):
         pass
 
@@ -278,17 +282,17 @@ class StopCont(Stage):
         across, stitched = len(hit), sum(c == "matched" for c in hit)
         gone = sum(c == "epoch" for _, c in spans)
         good = stitched == 0 and across > 0 and len(clock) == len(self.stops) + 1
-        return [{"stage": self.name, "size_ns": 10e6, "ok_share": good, "stitched": stitched, "across": across,
+        return [{"stage": self.name, "expected": [], "size_ns": 10e6, "ok_share": good, "stitched": stitched, "across": across,
                  "text": f"{len(self.stops)} pauses, {len(clock)} epochs; {across} requests certainly across a pause, {stitched} of them attributed; "
                          f"{gone} of {len(reqs)} quarantined"}]
 
 
 class Throttle(Stage):
-    """QEMU's throttle filter under a closed loop: its requests leave it one interval after the other, so that each waits for what the
-    interval has left. Limits are set and lifted every second; the delay is interval less the unthrottled loop's median. An interval of
-    little more than the loop itself would be no known delay, so that there is no 0.1 ms here."""
+    """QEMU's throttle filter under a closed loop: requests leave it one interval after the other, so that each waits for what the interval
+    has left. The limit changes every second; against the first, 10 ms, the others' intervals are longer by 0.1, 1 and 10 ms. (Without
+    any limit the loop is warm and faster in all its parts: no delay would be known.)"""
     load = {"rate_iops": 0}
-    limits = (0, 600, 97)
+    limits = (100, 99, 91, 50)
     name, expected = "qemu-throttle", ("vmm.submit",)
 
     def rules(self, world):
@@ -296,18 +300,12 @@ class Throttle(Stage):
         return super().rules(world) + [bench.Qmp.rule(world), ("file=scratch-file", "file=slowed"),
                                        ("+", ["-object", "throttle-group,id=slow"]), self.filter_rule()]
 
-    def vm(self, world):
-        # A guest that went to sleep while a request waited would be slower in the rest of the loop, and the delay would not be known.
-        return {**super().vm(world), "guest.idle": "poll"}
-
     @staticmethod
     def filter_rule():
         return "after", "node-name=scratch-file,", ["-blockdev", "driver=throttle,node-name=slowed,throttle-group=slow,file=scratch-file"]
 
     def inject(self, world, qemu, roles):
         import bench
-        # The same for QEMU's side. It yields to everything.
-        world.start(["chrt", "-i", "0", "taskset", "-c", str(os.cpu_count() - 1), "sh", "-c", "while :; do :; done"])
         q = bench.Qmp(world)
         self.slices = []
         until = time.time() + world.seconds - 1
@@ -321,21 +319,83 @@ class Throttle(Stage):
         q.do("qom-set", path="/objects/slow", property="limits", value={"iops-total": 0})
 
     def truth(self, world, reqs):
-        import bench
         clock = json.loads(world.collector("show", "--json", "last"))["clock"]
         offset = (int(clock["by_epoch"][0]["lo"]) + int(clock["by_epoch"][0]["hi"])) // 2
-        of, cycle = {}, {}
-        for i, (r, after) in enumerate(zip(reqs, reqs[1:])):
-            t = int(r["submit_tsc"]) - offset
-            for a, b, limit in self.slices:
-                if a <= t and int(after["submit_tsc"]) - offset <= b:
-                    of[i] = limit
-                    cycle.setdefault(limit, []).append((int(after["submit_tsc"]) - int(r["submit_tsc"])) * 1e9 / clock["guest_tsc_hz"])
-        loop = bench.median(cycle[0])
         out = {}
-        for i, limit in of.items():
-            delay = 1e9 / limit - loop if limit else 0
-            out[i] = (round(delay, -5), delay)
+        for i, (r, after) in enumerate(zip(reqs, reqs[1:])):
+            t, then = int(r["submit_tsc"]) - offset, int(after["submit_tsc"]) - offset
+            for a, b, limit in self.slices:
+                if a <= t and then <= b:
+                    delay = 1e9 / limit - 1e9 / self.limits[0]
+                    out[i] = (round(delay, -5), delay)
+        return out
+
+
+class Quota(Stage):
+    """A CPU quota on the vCPU's thread, with a guest that never idles: once a period the thread is stopped for what the quota lacks, wherever
+    the request then is. So all phases that need the vCPU count as one here. When it was off its CPU, and for how long, is taken from
+    sched_switch by two hogs that take nothing. Pauses shorter than a tick are not to be had from a quota."""
+    name, expected = "cpu-quota", ("vCPU",)
+    load = {"rate_iops": 0}
+    limits = ((-1, 30_000), (20_000, 30_000))     # quota, period; µs
+    group = "/sys/fs/cgroup/cpu/bifocal-attribution"
+
+    def absent(self, world):
+        return Stage.absent(self, world) or (None if os.path.exists("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") else "no cpu controller of cgroup v1")
+
+    def vm(self, world):
+        return {**super().vm(world), "guest.idle": "poll"}
+
+    def write(self, name, text):
+        with open(f"{self.group}/{name}", "w") as f:
+            f.write(str(text))
+
+    def inject(self, world, qemu, roles):
+        vcpu = roles["vcpu"][0]
+        os.makedirs(self.group, exist_ok=True)
+        world.later(lambda: os.rmdir(self.group))
+        os.sched_setscheduler(vcpu, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, vcpu, -20)
+        self.write("cpu.shares", 262144)       # it shall want of its quota alone
+        self.write("tasks", vcpu)
+        for side, which in (("out", "prev_pid"), ("in", "next_pid")):
+            world.start([world.hog, str(os.cpu_count() - 1), "sched:sched_switch", f"{which}=={vcpu}", world.path(side), "1", "0"],
+                        stdout=subprocess.DEVNULL)
+        until, on = time.time() + world.seconds - 1, False
+        while time.time() < until:
+            quota, period = self.limits[on]
+            on = not on
+            self.write("cpu.cfs_quota_us", -1)
+            self.write("cpu.cfs_period_us", period)
+            self.write("cpu.cfs_quota_us", quota)
+            time.sleep(1)
+        self.write("cpu.cfs_quota_us", -1)
+
+    def spans(self, spans):
+        out = {k: v for k, v in spans.items() if not k.startswith(("guest.", "cross."))}
+        return {**out, "vCPU": sum(v for k, v in spans.items() if k not in out)}
+
+    def truth(self, world, reqs):
+        clock = json.loads(world.collector("show", "--json", "last"))["clock"]
+        offset = (int(clock["by_epoch"][0]["lo"]) + int(clock["by_epoch"][0]["hi"])) // 2
+        sides = []
+        for side in ("out", "in"):
+            with open(world.path(side)) as f:
+                sides.append(sorted(int(line.split()[0]) for line in f))
+        pauses = []
+        for t in sides[0]:
+            i = bisect.bisect_right(sides[1], t)
+            if i < len(sides[1]):
+                pauses.append((t + offset, (sides[1][i] - t) * 1e9 / clock["host_tsc_hz"]))
+        starts = [p[0] for p in pauses]
+        out = {}
+        for i, r in enumerate(reqs):
+            a, b = bisect.bisect_left(starts, int(r["submit_tsc"])), bisect.bisect_right(starts, int(r["reap_tsc"]))
+            long = [ns for _, ns in pauses[a:b] if ns > 2e6]
+            if len(long) == 1:
+                out[i] = (10_000_000, long[0])
+            elif not long:
+                out[i] = (0, 0)
         return out
 
 
@@ -361,6 +421,8 @@ ALL = [
     GuestHog("guest-wakeup", ("guest.reap",), "block:block_rq_complete", ""),
     # The vCPU's CPU is taken when the I/O thread signals the interrupt: stolen time. The guest's handler runs when it is given back.
     Hog("vcpu-stolen", ("cross.inject",), "sched:sched_waking", "pid=={main} && common_pid=={iothread}", cpu=0),
+    # In the phases that need the vCPU, together: everything but vmm and host.
+    Quota(),
     # From device_start to the worker's system call.
     Throttle(),
     # The host's device is the loop device: from its request's issue to its completion.
