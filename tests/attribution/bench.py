@@ -200,16 +200,15 @@ def qemu_of(p):
 
 
 def settle(qemu):
-    """vCPUs on CPU 0, all else of QEMU on the last one; ahead of what else this machine does."""
-    last = os.cpu_count() - 1
+    """vCPUs on one CPU, all else of QEMU on another; ahead of what else this machine does."""
     roles = threads(qemu)
     for role, tids in roles.items():
         for t in tids:
-            os.sched_setaffinity(t, {0 if role == "vcpu" else last})
+            os.sched_setaffinity(t, {stages.VCPU_ON if role == "vcpu" else stages.QEMU_ON})
             os.sched_setscheduler(t, os.SCHED_FIFO, os.sched_param(1))
     for t in (int(x) for x in os.listdir(f"/proc/{qemu}/task")):
         if os.sched_getscheduler(t) != os.SCHED_FIFO:
-            os.sched_setaffinity(t, {last})
+            os.sched_setaffinity(t, {stages.QEMU_ON})
     return roles
 
 
@@ -376,7 +375,7 @@ def tap(rows, notes, swapped):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--stages", help="comma-separated; default all: " + " ".join(s.name for s in stages.ALL))
-    p.add_argument("--seconds", type=int, default=20, help="window of each run")
+    p.add_argument("--seconds", type=int, default=16, help="window of each run")
     p.add_argument("--rate", type=int, default=50, help="requests a second")
     p.add_argument("--json", help="write the result there")
     p.add_argument("--swap", help="A=B: swap two phases' names before judging; then the bench has to fail")

@@ -3,22 +3,28 @@
 import bisect
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
 
+VCPU_ON, QEMU_ON = 0, 1                       # CPUs of the host
 SIZES = [0, 100_000, 1_000_000, 10_000_000]   # ns; 0: the requests without delay
 
 
 class Stage:
     name = expected = None
+    needs = ("chrt", "taskset", "cpio", "lz4", "qemu-img", "qemu-io")
     load = {}
 
     def __init__(self):
         self.notes = []
 
     def absent(self, world):
-        return None if os.geteuid() == 0 else "not root"
+        if os.geteuid() or os.cpu_count() < 2:
+            return "not root" if os.geteuid() else "one CPU: a starved thread and the rest of QEMU cannot be kept apart"
+        missing = [t for t in self.needs if not shutil.which(t)]
+        return f"no {', '.join(missing)}" if missing else None
 
     def rules(self, world):
         # An I/O thread that spins for its next event is never woken, and no tracepoint tells when its work begins.
@@ -52,7 +58,7 @@ class Hog(Stage):
     """A real-time process takes the CPU of one of QEMU's threads at the moment at which that thread is woken (hog.c)."""
     rest = 0
 
-    def __init__(self, name, expected, event, cond, cpu=1):
+    def __init__(self, name, expected, event, cond, cpu=QEMU_ON):
         super().__init__()
         self.name, self.expected, self.event, self.cond, self.cpu = name, expected, event, cond, cpu
 
@@ -98,7 +104,7 @@ class Hog(Stage):
 
 def nbdkit(world, sock, *more):
     # Real-time, so that it sleeps as long as it was asked to.
-    world.start(["chrt", "-f", "1", "taskset", "-c", "1", "nbdkit", "-f", "-U", sock, *more])
+    world.start(["chrt", "-f", "1", "taskset", "-c", str(QEMU_ON), "nbdkit", "-f", "-U", sock, *more])
     deadline = time.time() + 5
     while time.time() < deadline and not os.path.exists(sock):
         time.sleep(0.02)
@@ -334,11 +340,12 @@ class Throttle(Stage):
 class Quota(Stage):
     """A CPU quota on the vCPU's thread, with a guest that never idles: once a period the thread is stopped for what the quota lacks, wherever
     the request then is. So all phases that need the vCPU count as one here. When it was off its CPU, and for how long, is taken from
-    sched_switch by two hogs that take nothing. Pauses shorter than a tick are not to be had from a quota."""
+    the kernel's sched_switch, traced apart. Pauses shorter than a tick are not to be had from a quota."""
     name, expected = "cpu-quota", ("vCPU",)
     load = {"rate_iops": 0}
     limits = ((-1, 30_000), (20_000, 30_000))     # quota, period; µs
     group = "/sys/fs/cgroup/cpu/bifocal-attribution"
+    instance = "/sys/kernel/tracing/instances/attribution-bench"
 
     def absent(self, world):
         return Stage.absent(self, world) or (None if os.path.exists("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") else "no cpu controller of cgroup v1")
@@ -358,9 +365,12 @@ class Quota(Stage):
         os.setpriority(os.PRIO_PROCESS, vcpu, -20)
         self.write("cpu.shares", 262144)       # it shall want of its quota alone
         self.write("tasks", vcpu)
-        for side, which in (("out", "prev_pid"), ("in", "next_pid")):
-            world.start([world.hog, str(os.cpu_count() - 1), "sched:sched_switch", f"{which}=={vcpu}", world.path(side), "1", "0"],
-                        stdout=subprocess.DEVNULL)
+        os.mkdir(self.instance)
+        world.later(lambda: os.rmdir(self.instance))
+        for name, text in (("trace_clock", "x86-tsc"), ("buffer_size_kb", "8192"), ("events/sched/sched_switch/filter", f"prev_pid=={vcpu}||next_pid=={vcpu}"),
+                           ("events/sched/sched_switch/enable", "1")):
+            with open(f"{self.instance}/{name}", "w") as f:
+                f.write(text)
         until, on = time.time() + world.seconds - 1, False
         while time.time() < until:
             quota, period = self.limits[on]
@@ -370,6 +380,12 @@ class Quota(Stage):
             self.write("cpu.cfs_quota_us", quota)
             time.sleep(1)
         self.write("cpu.cfs_quota_us", -1)
+        with open(f"{self.instance}/tracing_on", "w") as f:
+            f.write("0")
+        with open(f"{self.instance}/trace") as f:
+            found = re.findall(r" (\d+): sched_switch: .*?prev_pid=(\d+) ", f.read())
+        self.switches = sorted((int(t), int(pid) == vcpu) for t, pid in found)
+        self.switches = [(out, t) for t, out in self.switches]
 
     def spans(self, spans):
         out = {k: v for k, v in spans.items() if not k.startswith(("guest.", "cross."))}
@@ -378,15 +394,13 @@ class Quota(Stage):
     def truth(self, world, reqs):
         clock = json.loads(world.collector("show", "--json", "last"))["clock"]
         offset = (int(clock["by_epoch"][0]["lo"]) + int(clock["by_epoch"][0]["hi"])) // 2
-        sides = []
-        for side in ("out", "in"):
-            with open(world.path(side)) as f:
-                sides.append(sorted(int(line.split()[0]) for line in f))
-        pauses = []
-        for t in sides[0]:
-            i = bisect.bisect_right(sides[1], t)
-            if i < len(sides[1]):
-                pauses.append((t + offset, (sides[1][i] - t) * 1e9 / clock["host_tsc_hz"]))
+        pauses, left = [], None
+        for out, t in self.switches:
+            if out:
+                left = t
+            elif left:
+                pauses.append((left + offset, (t - left) * 1e9 / clock["host_tsc_hz"]))
+                left = None
         starts = [p[0] for p in pauses]
         out = {}
         for i, r in enumerate(reqs):
@@ -420,7 +434,7 @@ ALL = [
     # The guest's CPU goes to somebody else when the request is complete, before the application runs again.
     GuestHog("guest-wakeup", ("guest.reap",), "block:block_rq_complete", ""),
     # The vCPU's CPU is taken when the I/O thread signals the interrupt: stolen time. The guest's handler runs when it is given back.
-    Hog("vcpu-stolen", ("cross.inject",), "sched:sched_waking", "pid=={main} && common_pid=={iothread}", cpu=0),
+    Hog("vcpu-stolen", ("cross.inject",), "sched:sched_waking", "pid=={main} && common_pid=={iothread}", cpu=VCPU_ON),
     # In the phases that need the vCPU, together: everything but vmm and host.
     Quota(),
     # From device_start to the worker's system call.
