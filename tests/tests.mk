@@ -44,7 +44,15 @@ $(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libattribute.a $(O)/obj/libstore.a $(
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(store_LIBS) $(common_LIBS)
 
+# Takes a thread's CPU at a tracepoint, on the host and as a guest's PID 1.
+HOG := $(O)/tests/attribution/hog
+$(HOG): tests/attribution/hog.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -O2 $(WARN) -static -o $@ $<
+
 .PHONY: unit scenario seeds vm-tools
+vm-tools: $(HOG)
 vm-tools: $(VM_TOOLS)
 unit: $(UNIT)
 scenario: all $(SCENARIO)
@@ -139,7 +147,13 @@ $(O)/tests/bench/bench_guest_init: $(O)/obj/tests/bench/bench_guest_init.o $(O)/
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(AGENT_STATIC) -o $@ $^ $(guest_LIBS)
 
-BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio trace_decode trace_cost own_cost attribution_scale
+BENCHES := bench_store bench_guest_record port_rate boot_greeting engine_icount engine_fio trace_decode trace_cost own_cost attribution_scale attribution
+
+## make attribution  known delays put into known stages, and where attribution finds them
+.PHONY: attribution
+attribution: all image vm-tools
+	$(Q)O=$(call abs,$(O)) SRC=$(CURDIR) tests/bench/attribution
+
 .PHONY: bench
 bench: all image vm-tools $(BENCH_PROGRAMS) $(O)/tests/bench/bench_host_trace $(O)/tests/bench/bench_guest_init
 	$(Q)O=$(call abs,$(O)) SRC=$(CURDIR) tests/bench/all $(BENCHES)
