@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The stages: what is put in, with what, and the phase in which it has to be found, with the reason. Written before measuring."""
+"""The stages: what is put in, with what, and the phase in which it has to be found, with the reason. The phases expected
+were written down before anything was measured."""
 import bisect
 import json
 import os
@@ -37,9 +38,6 @@ class Stage:
         size = f"{len(getattr(self, 'sizes', SIZES)) * 16}m"
         return {"vm.accel": "tcg", "vm.image": self.image(world), "vm.qemu": world.wrapper(self.rules(world)), "disk.iothread": "on",
                 "disk.size": size, "disk.dir": world.work}
-
-    def events(self, world):
-        return []
 
     def spans(self, spans):
         """A request's {span: ns} as it is judged."""
