@@ -44,6 +44,13 @@ $(VM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libattribute.a $(O)/obj/libstore.a $(
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(store_LIBS) $(common_LIBS)
 
+# The nested bench's own, which reads attributions too.
+KVM_TOOLS := $(patsubst %.c,$(O)/%,$(wildcard tests/kvm/*.c))
+$(KVM_TOOLS): $(O)/%: $(O)/obj/%.o $(O)/obj/libattribute.a $(O)/obj/libstore.a $(O)/obj/libcommon.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(store_LIBS) $(common_LIBS)
+
 # Takes a thread's CPU at a tracepoint, on the host and as a guest's PID 1.
 HOG := $(O)/tests/attribution/hog
 $(HOG): tests/attribution/hog.c
@@ -53,7 +60,7 @@ $(HOG): tests/attribution/hog.c
 
 .PHONY: unit scenario seeds vm-tools
 vm-tools: $(HOG)
-vm-tools: $(VM_TOOLS)
+vm-tools: $(VM_TOOLS) $(KVM_TOOLS)
 unit: $(UNIT)
 scenario: all $(SCENARIO)
 seeds: $(SEEDS)
@@ -94,7 +101,7 @@ test-vm: all image vm-tools
 
 ## make test-kvm   the collector on real KVM, inside an emulated machine
 .PHONY: test-kvm
-test-kvm: all image
+test-kvm: all image vm-tools
 	$(Q)$(call run_tests,$(O)) 'kvm/test_nested=sh tests/kvm/test_nested.sh'
 
 ## make asan       unit and scenario tests and fuzz seeds under AddressSanitizer and UndefinedBehaviorSanitizer
