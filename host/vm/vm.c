@@ -242,6 +242,11 @@ void vm_aim(struct vm *v, bool spare)
 	v->aim_at_spare = spare && v->spare;
 }
 
+bool vm_is_emulated(const struct vm *v)
+{
+	return !v->kvm;
+}
+
 pid_t vm_pid(const struct vm *v)
 {
 	return aimed(v)->process.pid;

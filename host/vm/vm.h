@@ -62,6 +62,8 @@ void vm_free(struct vm *v);
 /* Asks QEMU to end (QMP quit) and waits at most `ms`; then kills. 0 when it ended by itself with status 0. */
 int vm_stop(struct vm *v, int ms, struct error *err);
 
+/* It runs without hardware's help. */
+bool vm_is_emulated(const struct vm *v);
 pid_t vm_pid(const struct vm *v);
 /* 1: running; 0: ended, with the reason in *how (may be NULL): "exit 1", "signal 9", and the last lines of its stderr. */
 int vm_alive(struct vm *v, struct error *how);
