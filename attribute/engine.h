@@ -34,9 +34,13 @@ enum {
 
 /* ---- keys: where the objects of a ring are that are about one place ---- */
 
+struct keyslot {
+	uint64_t key;
+	uint32_t next, prev;           /* slot + 1; 0: none */
+};
 struct keytab {
-	uint32_t *head, *next, *prev;  /* slot + 1; 0: none */
-	uint64_t *key;
+	uint32_t *head;                /* slot + 1; 0: none */
+	struct keyslot *slot;
 	uint32_t slots, mask;
 };
 int keytab_init(struct keytab *t, uint32_t slots);      /* a power of two; -1 without memory */
@@ -295,6 +299,7 @@ struct host_side {
 	struct keytab threads;
 	uint32_t thread_count;
 	struct distance *distance;     /* DISTANCES_MAX, a hash table; what was learnt stays over passes */
+	struct distance top;           /* a copy of the one that has the most votes */
 };
 
 struct kvm_event { int64_t t; uint64_t key; uint32_t thread; uint16_t kind; };

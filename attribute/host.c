@@ -16,7 +16,7 @@
 
 #include "attribute/engine.h"
 
-enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked at, backwards */, PROBES = 16 };
+enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked at, backwards */, PROBES = 16, VOTES_SURE = 1000 };
 
 int host_init(struct host_side *h)
 {
@@ -354,6 +354,8 @@ static void vote(struct host_side *h, uint64_t distance)
 {
 	struct distance *d = distance_of(h, distance, true);
 	d->votes += d->votes < UINT32_MAX;
+	if (d->votes >= h->top.votes)
+		h->top = *d;
 }
 
 static uint32_t votes_for(struct host_side *h, uint64_t distance)
@@ -371,6 +373,27 @@ static bool lies_under(const struct host_block *b, const struct call *c)
 	return b->first <= c->exit.t && (of_a_ring(c->number) || (!late && !later));
 }
 
+static bool fits_call(const struct host_block *b, const struct call *c, unsigned op, uint32_t length)
+{
+	return lies_under(b, c) && (b->op == op || b->op == SIGHT_OP_NONE) && (op == IO_FLUSH || !length || b->length == length);
+}
+
+/* The oldest bio under the call at the distance that most have, once that is beyond doubt: nothing could be voted for more. */
+static struct host_block *at_top(struct engine *e, const struct call *c, struct host_block *b, uint64_t sector, unsigned op, uint32_t length)
+{
+	struct host_side *h = &e->host;
+	struct host_block *found = NULL;
+	uint64_t want = sector + h->top.distance;
+	if (h->top.votes < VOTES_SURE)
+		return NULL;
+	for (int i = 0; b && i < BACK_MAX && b->first >= c->enter.t; i++, b = block_of(h, b->before))
+		if (b->sector == want && !b->claimed && fits_call(b, c, op, length))
+			found = b;
+	if (found && e->causal)
+		vote(h, h->top.distance);
+	return found;
+}
+
 /* The bio under the call whose distance has the most votes; of those alike, the oldest. Without a place (`sector` NULL), the oldest. */
 struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *remembered, const uint64_t *sector, unsigned op, uint32_t length)
 {
@@ -380,8 +403,11 @@ struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *rem
 	uint32_t most = 0;
 	if (*remembered)
 		return block_of(h, *remembered);
+	found = sector ? at_top(e, c, b, *sector, op, length) : NULL;
+	/* Else all are looked at. */
+	b = found ? NULL : b;
 	for (int i = 0; b && i < BACK_MAX && b->first >= c->enter.t; i++, b = block_of(h, b->before)) {
-		if (!lies_under(b, c) || (b->op != op && b->op != SIGHT_OP_NONE) || (op != IO_FLUSH && length && b->length != length))
+		if (!fits_call(b, c, op, length))
 			continue;
 		if (e->causal && sector)
 			vote(h, b->sector - *sector);
