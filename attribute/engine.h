@@ -195,7 +195,7 @@ struct guest_request {
 	int64_t issue, complete;
 	struct stamp kick, irq_here, irq_any;
 	uint32_t length, left, issue_thread, complete_thread, cpu_next;   /* left: bytes not yet completed */
-	uint32_t kick_cpu;
+	uint32_t kick_cpu, cpu;        /* cpu: that issued it */
 	uint16_t requeues, merged, claims;
 	uint8_t op;
 	bool idle, alone, completed, requeued, joined, tainted, ambiguous, counted;

@@ -175,6 +175,18 @@ static struct guest_request *out_at(struct guest_side *g, unsigned op, uint64_t 
 	return found;
 }
 
+/* A queue has one flush out at a time, and its interrupt comes to its own CPU. */
+static struct guest_request *flush_of(struct guest_side *g, uint32_t cpu)
+{
+	int walked = 0;
+	for (uint32_t at = keytab_first(&g->requests, place_key(IO_FLUSH, 0)); at && walked++ < WALK_MAX; at = keytab_after(&g->requests, at)) {
+		struct guest_request *r = &g->request[at - 1];
+		if (!r->completed && r->cpu == cpu)
+			return r;
+	}
+	return NULL;
+}
+
 /* Which of several alike was completed, nobody can tell. */
 static void taint_alike(struct guest_side *g, const struct guest_request *one)
 {
@@ -215,6 +227,7 @@ static void see_issue(struct engine *e, const struct event *v, uint32_t cpu)
 			take_bios(g, r);
 	}
 	r->issue = v->t;
+	r->cpu = cpu;
 	r->issue_thread = v->s->thread;
 	r->issue_no = g->ids;
 	r->idle = g->outstanding == 0;
@@ -248,7 +261,8 @@ static void see_complete(struct engine *e, const struct event *v, uint32_t cpu)
 	struct guest_side *g = &e->guest;
 	bool placed = !no_place(v->s);
 	uint64_t sector = placed ? v->s->sector : 0;
-	struct guest_request *r = out_at(g, v->s->op, sector, placed ? v->s->length : 0, false);
+	struct guest_request *r = v->s->op == IO_FLUSH && e->queue_per_cpu ? flush_of(g, cpu) : NULL;
+	r = r ? r : out_at(g, v->s->op, sector, placed ? v->s->length : 0, false);
 	r = r ? r : out_at(g, v->s->op, sector, 0, true);
 	if (!r)
 		return;

@@ -636,6 +636,11 @@ struct device_request *vmm_find(struct engine *e, struct guest_request *g, uint6
 	/* Nothing within the bounds: what contradicts them is found too, and then is a violation. */
 	if (!p.d)
 		p = pick(e, g, e->wide, false);
+	/* Of several that contradict them it may be none. */
+	if (p.d && p.candidates > 1 && !lies_inside(&e->vmm, p.d, g, (int64_t)(half < (1ull << 60) ? half : 1ull << 60))) {
+		g->device_cause = CAUSE_AMBIGUOUS;
+		return NULL;
+	}
 	if (!p.d)
 		return NULL;
 	if (p.candidates > 1)
