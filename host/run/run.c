@@ -147,7 +147,7 @@ static uint64_t measure_hz(const struct run *r, double *error_hz)
 	return tsc_hz_between(&r->first, &now, error_hz);
 }
 
-/* One epoch that holds every exchange proves one oscillator at one rate: a drift would have emptied the intersection. The guest's
+/* Epochs that hold every exchange between the breaks that were announced prove one oscillator at one rate: a drift would have emptied an intersection. The guest's
  * own measure is much coarser, and is asked only where there is no such proof: its TSC may be scaled, or count instructions. */
 static uint64_t choose_guest_hz(const struct run *r, uint64_t host)
 {
@@ -156,7 +156,8 @@ static uint64_t choose_guest_hz(const struct run *r, uint64_t host)
 		return tsc_scale_up(scale, host);
 	uint64_t guest = session_guest(r->session)->tsc_hz;
 	uint64_t apart = host > guest ? host - guest : guest - host;
-	if (!guest || clock_track_epochs(session_clock_track(r->session)) == 1 || apart <= host / 500)
+	bool proved = clock_track_epochs(session_clock_track(r->session)) && !session_jumps(r->session);
+	if (!guest || proved || apart <= host / 500)
 		return host;
 	return guest;
 }

@@ -51,6 +51,8 @@ void session_begin(struct session *s, uint64_t run);
 enum { CLOCK_ROUNDS_MIN = 64, CLOCK_ROUNDS_MAX = 512 };
 int session_clock(struct session *s, struct error *err);
 const struct clock_track *session_clock_track(const struct session *s);
+/* Epochs that an exchange opened, without a word from QEMU: the clocks did not run alike. */
+unsigned session_jumps(const struct session *s);
 /* The guest's TSC against the host's, as KVM tells it; not scaled where it does not tell. */
 struct tsc_scale session_scale(const struct session *s);
 /* A command that stops the guest or takes it back goes to QEMU next: the epoch ends here. `what` is an enum vm_mark. */

@@ -100,7 +100,10 @@ static int ask_pair(void *ctx, struct clock_paired *out, struct error *err)
 	s->paired = false;
 	if (channel_send_clock_pair(link_commands(s->link), &m, CHANNEL_DROP_OLDEST, err) < 0)
 		return -1;
+	unsigned breaks = s->clock_breaks;
 	int r = answered(s, &s->paired, PAIR_MS, "the guest's reading of the host's clock", err);
+	session_heed_events(s);
+	r = !r && s->clock_breaks != breaks ? 1 : r;
 	if (!r)
 		*out = s->pair;
 	return r;
@@ -120,7 +123,10 @@ static int ask_exchange(void *ctx, struct clock_four *out, struct error *err)
 
 	if (session_ping(s, err))
 		return -1;
+	uint64_t id = s->ping_id;
 	int r = answered(s, &s->pong, PONG_MS, "the answer to a clock ping", err);
+	/* A break meanwhile made it void: there is no answer, though nobody waits for it any more. */
+	r = !r && s->ping_id != id ? 1 : r;
 	s->lost_pongs += r > 0;
 	if (!r)
 		*out = s->four;
@@ -250,6 +256,11 @@ int session_clock(struct session *s, struct error *err)
 	observe(s, EXACT);
 	session_note_time(s);
 	return r;
+}
+
+unsigned session_jumps(const struct session *s)
+{
+	return s->clock_jumps;
 }
 
 struct tsc_scale session_scale(const struct session *s)

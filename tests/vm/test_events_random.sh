@@ -63,7 +63,7 @@ go() { # seconds, depth, plan, options…
 		# shellcheck disable=SC2086
 		"$bifocal" run --vm vm.accel=tcg --vm vm.memory=256m --workload runtime="${seconds}s" --workload iodepth="$depth" $plan "$@" >"$work/out" 2>&1
 		status=$?
-		grep -q 'the guest is gone: .*Kernel panic\|did not greet' "$work/out" || break
+		"$bifocal" show last --json 2>/dev/null | grep -q '^ *"status": "failed"' || break
 	done
 	run=$("$bifocal" show last --json 2>/dev/null | sed -n 's/^ *"run": \([0-9]*\),\{0,1\}$/\1/p' | head -n 1)
 	return $status
