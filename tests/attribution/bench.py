@@ -404,7 +404,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--stages", help="comma-separated; default all: " + " ".join(s.name for s in stages.ALL))
     p.add_argument("--seconds", type=int, default=16, help="window of each run")
-    p.add_argument("--rate", type=int, default=50, help="requests a second")
+    p.add_argument("--rate", type=int, default=64, help="requests a second")
     p.add_argument("--json", help="write the result there")
     p.add_argument("--swap", help="A=B: swap two phases' names before judging; then the bench has to fail")
     p.add_argument("--place", action="store_true", help="judge the right phase alone, at 1 and 10 ms, and print TAP: a test, on whatever machine")

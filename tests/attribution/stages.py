@@ -11,12 +11,15 @@ import time
 
 VCPU_ON, QEMU_ON = 0, 1                       # CPUs of the host
 SIZES = [0, 100_000, 1_000_000, 10_000_000]   # ns; 0: the requests without delay
+DEALT = [0, 100_000] + SIZES                  # the smallest delay needs the most requests to be told from noise
+PART = 16 << 20                               # bytes of the disk that share a delay where the sector says which
 
 
 class Stage:
     name = expected = None
     needs = ("chrt", "taskset", "cpio", "lz4", "qemu-img", "qemu-io")
     load = {}
+    sizes = DEALT
 
     def __init__(self):
         self.notes = []
@@ -35,9 +38,8 @@ class Stage:
         return world.image
 
     def vm(self, world):
-        size = f"{len(getattr(self, 'sizes', SIZES)) * 16}m"
         return {"vm.accel": "tcg", "vm.image": self.image(world), "vm.qemu": world.wrapper(self.rules(world)), "disk.iothread": "on",
-                "disk.size": size, "disk.dir": world.work}
+                "disk.size": str(len(self.sizes) * PART), "disk.dir": world.work}
 
     def spans(self, spans):
         """A request's {span: ns} as it is judged."""
@@ -69,7 +71,7 @@ class Hog(Stage):
         if os.path.exists(self.out):
             os.unlink(self.out)
         env = {**os.environ, "HOG_REST": str(self.rest)}
-        p = world.start([world.hog, str(self.cpu), self.event, self.cond.format(**tids), self.out, "11", ",".join(map(str, SIZES))],
+        p = world.start([world.hog, str(self.cpu), self.event, self.cond.format(**tids), self.out, "11", ",".join(map(str, self.sizes))],
                         stdout=open(world.path("hog.log"), "w"), env=env)
         if p.poll() is not None:
             raise bench.Failed("the hog did not start")
@@ -111,7 +113,6 @@ def nbdkit(world, sock, *more):
 class Parts(Stage):
     """The disk has as many parts as there are sizes, each on a block node of its own with its own delay: which request is delayed is
     told by its sector. A chain of qcow2 images, each with one part allocated, leads to the nodes."""
-    part = 16 << 20
     sizes = SIZES
 
     def __init__(self, name, expected):
@@ -124,14 +125,14 @@ class Parts(Stage):
 
     def rules(self, world):
         extra, n = [], len(self.sizes)
-        whole = n * self.part
+        whole = n * PART
         for i, (before, text) in enumerate(self.nodes(world)):
             meta, data = world.path(f"part{i}.qcow2"), world.path(f"part{i}.data")
             for f in (meta, data):
                 if os.path.exists(f):
                     os.unlink(f)
             world.tool("qemu-img", "create", "-q", "-f", "qcow2", "-o", f"data_file={data}", meta, str(whole))
-            world.tool("qemu-io", "-f", "qcow2", "-c", f"write -q {i * self.part} {self.part}", meta)
+            world.tool("qemu-io", "-f", "qcow2", "-c", f"write -q {i * PART} {PART}", meta)
             extra += before + ["-blockdev", text]
             extra += ["-blockdev", f"driver=file,node-name=meta{i},filename={meta}"]
         for i in reversed(range(1, n)):
@@ -141,13 +142,13 @@ class Parts(Stage):
         return super().rules(world) + [("driver=raw,node-name=scratch,file=scratch-file", top), ("+", extra)]
 
     def truth(self, world, reqs):
-        sizes = [self.sizes[int(r["sector"]) * 512 // self.part] for r in reqs]
+        sizes = [self.sizes[int(r["sector"]) * 512 // PART] for r in reqs]
         return {i: (s, s) for i, s in enumerate(sizes)}
 
 
 class NullCo(Parts):
     def nodes(self, world):
-        return [([], f"driver=null-co,node-name=part{i},size={len(self.sizes) * self.part},read-zeroes=on,latency-ns={200_000 + s}")
+        return [([], f"driver=null-co,node-name=part{i},size={len(self.sizes) * PART},read-zeroes=on,latency-ns={200_000 + s}")
                 for i, s in enumerate(self.sizes)]
 
 
@@ -158,7 +159,7 @@ class Nbd(Parts):
         out = []
         for i, s in enumerate(self.sizes):
             sock = world.path(f"nbd{i}")
-            nbdkit(world, sock, "--filter=delay", "memory", str(len(self.sizes) * self.part), f"rdelay={s // 1_000_000}ms")
+            nbdkit(world, sock, "--filter=delay", "memory", str(len(self.sizes) * PART), f"rdelay={s // 1_000_000}ms")
             out.append(([], f"driver=nbd,node-name=part{i},server.type=unix,server.path={sock}"))
         return out
 
@@ -171,8 +172,8 @@ class NbdStarved(Hog):
 
     def rules(self, world):
         sock = world.path("nbd")
-        nbdkit(world, sock, "memory", "64M")
-        return super().rules(world) + [("driver=null-co,node-name=scratch,size=67108864,read-zeroes=on,latency-ns=0",
+        nbdkit(world, sock, "memory", str(len(self.sizes) * PART))
+        return super().rules(world) + [(f"driver=null-co,node-name=scratch,size={len(self.sizes) * PART},read-zeroes=on,latency-ns=0",
                                         f"driver=nbd,node-name=scratch,server.type=unix,server.path={sock}")]
 
     def vm(self, world):
@@ -200,7 +201,7 @@ class GuestHog(Hog):
         shutil.copy(world.hog, f"{root}/init")
         shutil.copy(os.path.join(world.image, "init"), f"{root}/agent")
         with open(f"{root}/hog.args", "w") as f:
-            f.write(f"0 {self.event} {self.cond or '-'} sector {64 << 20 >> 9} {','.join(map(str, SIZES))}\n")
+            f.write(f"0 {self.event} {self.cond or '-'} sector {len(self.sizes) * PART >> 9} {','.join(map(str, self.sizes))}\n")
         cpio = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0"], cwd=root, input=b"init\nagent\nhog.args\n",
                               capture_output=True, check=True).stdout
         # The kernel's unpacker of lz4 takes nothing after it.
@@ -216,12 +217,14 @@ class GuestHog(Hog):
         pass
 
     def truth(self, world, reqs):
-        sizes = [SIZES[int(r["sector"]) * len(SIZES) * 512 // (64 << 20)] for r in reqs]
+        sizes = [self.sizes[int(r["sector"]) * 512 // PART] for r in reqs]
         return {i: (s, s) for i, s in enumerate(sizes)}
 
 
 class Loop(Hog):
-    """The host's disk is a loop device on a file that is an NBD server's (nbdfuse), and that server loses its CPU when a request is issued."""
+    """The host's disk is a loop device on a file that is an NBD server's (nbdfuse), and that server loses its CPU when
+    a request reaches it."""
+    rest = 2_000_000     # it wakes two of its threads
 
     def absent(self, world):
         for need in ("nbdkit", "nbdfuse", "losetup", "mkfs.ext4"):
@@ -231,10 +234,10 @@ class Loop(Hog):
 
     def vm(self, world):
         sock, slow, disk = world.path("loop.sock"), world.path("slow"), world.path("disk")
-        nbdkit(world, sock, "memory", "128M")
+        nbdkit(world, sock, "memory", "192M")
         open(slow, "w").close()
         os.makedirs(disk, exist_ok=True)
-        world.start(["nbdfuse", slow, f"nbd+unix:///?socket={sock}"], stderr=subprocess.DEVNULL)     # unmounts at its end
+        world.start(["chrt", "-f", "1", "taskset", "-c", str(VCPU_ON), "nbdfuse", slow, f"nbd+unix:///?socket={sock}"], stderr=subprocess.DEVNULL)     # unmounts at its end
         deadline = time.time() + 5
         while time.time() < deadline and not os.path.getsize(slow):
             time.sleep(0.05)
@@ -340,7 +343,7 @@ class Quota(Stage):
     the request then is. So all phases that need the vCPU count as one here. When it was off its CPU, and for how long, is taken from
     the kernel's sched_switch, traced apart. Pauses shorter than a tick are not to be had from a quota."""
     name, expected = "cpu-quota", ("vCPU",)
-    load = {"rate_iops": 0}
+    load = {"rate_iops": 300}
     limits = ((-1, 30_000), (20_000, 30_000))     # quota, period; µs
     group = "/sys/fs/cgroup/cpu/bifocal-attribution"
     instance = "/sys/kernel/tracing/instances/attribution-bench"
@@ -403,11 +406,10 @@ class Quota(Stage):
         out = {}
         for i, r in enumerate(reqs):
             a, b = bisect.bisect_left(starts, int(r["submit_tsc"])), bisect.bisect_right(starts, int(r["reap_tsc"]))
-            long = [ns for _, ns in pauses[a:b] if ns > 2e6]
-            if len(long) == 1:
-                out[i] = (10_000_000, long[0])
-            elif not long:
-                out[i] = (0, 0)
+            off = [ns for _, ns in pauses[a:b]]
+            long = sum(ns > 2e6 for ns in off)
+            if long < 2:
+                out[i] = (10_000_000 * long, sum(off))
         return out
 
 
@@ -438,7 +440,7 @@ ALL = [
     # From device_start to the worker's system call.
     Throttle(),
     # The host's device is the loop device: from its request's issue to its completion.
-    Loop("host-disk", ("host.device",), "block:block_rq_issue", "dev=={dev}"),
+    Loop("host-disk", ("host.device",), "sched:sched_waking", 'comm~"nbdkit*"'),
     # Quarantined, not attributed.
     StopCont(),
 ]
