@@ -149,6 +149,7 @@ struct inputs {
 	bool given;                    /* the top of the heap was given, and has to move on first */
 	uint64_t depth;                /* I/Os of a job that are out at once, at most; 0: not known */
 	int64_t lag;                   /* an I/O comes this long after its reaping */
+	uint64_t passed;               /* sightings of the host that no join needs, and that were not given */
 	uint64_t bytes;
 	struct clockmap *clock;
 };

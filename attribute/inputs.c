@@ -198,6 +198,12 @@ static void sift_up(struct inputs *in, uint32_t i)
 		swap(in, i, (i - 1) / 2);
 }
 
+/* Kept for the waterfall alone, and there are many of them. */
+static bool passes(const struct sighting *s)
+{
+	return s->kind == SIGHT_H_WAKING || s->kind == SIGHT_H_SWITCH;
+}
+
 /* What source's next is and when: 1, 0 when it has ended, -1 with err. Sources above all streams are lanes. */
 static int peek(struct inputs *in, uint32_t source, int64_t *t, uint32_t *own, struct error *err)
 {
@@ -213,8 +219,12 @@ static int peek(struct inputs *in, uint32_t source, int64_t *t, uint32_t *own, s
 	struct stream_in *st = &in->stream[source];
 	for (;;) {
 		int more = st->at < st->n ? 1 : refill(in, st, err);
-		if (more <= 0 || on_axis(in, st, &st->buf[st->at], t, own))
+		if (more <= 0)
 			return more;
+		bool pass = passes(&st->buf[st->at]);
+		if (!pass && on_axis(in, st, &st->buf[st->at], t, own))
+			return more;
+		in->passed += pass;
 		st->at++;
 	}
 }
@@ -253,6 +263,7 @@ int inputs_rewind(struct inputs *in, struct error *err)
 		l->chunk = l->first;
 	}
 	in->given = false;
+	in->passed = 0;
 	return start_sources(in, err);
 }
 

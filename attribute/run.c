@@ -341,6 +341,7 @@ static void note_losses(struct run *r)
 	}
 	for (unsigned v = VANTAGE_GUEST; v <= VANTAGE_HOST; v++)
 		r->out->vantage[v].sightings = r->e.sightings[v];
+	r->out->vantage[VANTAGE_HOST].sightings += r->e.in.passed;
 	r->out->vantage[0].sightings = r->out->seen;
 }
 

@@ -12,6 +12,7 @@
  *
  * With runs of a database, attribution of each is timed in every round, from its stored sightings to its result, and "run RUN requests N
  * sightings N" is printed before the rounds; a round's line then has behind these three, for each run, the CPU seconds that its join took.
+ * Then "stored RUN BYTES" (I/O records, sightings, result, keys included) and "kind RUN NAME N" for each kind of sighting in it.
  * With 0 rounds a line "event NAME RECORDS BYTES" each says what the records take in their pages instead, their 4-byte heads included.
  */
 #include <dirent.h>
@@ -194,6 +195,36 @@ static void print_sizes(void)
 
 /* ---- the join ---- */
 
+static int count_kinds(void *ctx, const struct store_stream *st)
+{
+	uint64_t *count = ctx;
+	uint64_t which = count[SIGHT_KINDS];
+	for (uint32_t c = 0;; c++) {
+		int n = store_sight_chunk(store, which, st->stream, c, sightings, SIGHT_CHUNK, &err);
+		if (n <= 0)
+			return n;
+		for (int i = 0; i < n; i++)
+			count[sightings[i].kind]++;
+	}
+}
+
+static void print_stored(uint64_t which)
+{
+	uint64_t count[SIGHT_KINDS + 1] = { 0 }, sights = 0, records = 0;
+	struct wbuf w;
+	count[SIGHT_KINDS] = which;
+	wbuf_heap(&w, 4 << 20);
+	attribution_pack(&w, &result);
+	if (store_each_stream(store, which, count_kinds, count, &err) || store_sight_bytes(store, which, &sights, &err) ||
+	    store_io_bytes(store, which, &records, &err))
+		die("stored", err.text);
+	printf("stored %llu %llu\n", (unsigned long long)which, (unsigned long long)(sights + records + w.len));
+	for (unsigned k = 0; k < SIGHT_KINDS; k++)
+		if (count[k])
+			printf("kind %llu %s %llu\n", (unsigned long long)which, sight_name(k), (unsigned long long)count[k]);
+	wbuf_fini(&w);
+}
+
 static void open_runs(int argc, char **argv)
 {
 	if (argc < 5)
@@ -208,6 +239,7 @@ static void open_runs(int argc, char **argv)
 			die("attribution", err.text);
 		printf("run %llu requests %llu sightings %llu\n", (unsigned long long)run[i], (unsigned long long)result.seen,
 		       (unsigned long long)(result.vantage[VANTAGE_GUEST].sightings + result.vantage[VANTAGE_HOST].sightings));
+		print_stored(run[i]);
 	}
 }
 
