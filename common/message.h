@@ -17,6 +17,8 @@ enum msg_type {
 #undef MSG
 };
 
+/* What run_prepare asks of the guest's kernel: nothing; the cheapest that it has; ftrace's ring buffer. */
+enum trace_wish { TRACE_WISH_OFF = 0, TRACE_WISH_ANY = 1, TRACE_WISH_TRACEFS = 2 };
 enum probe_state { PROBE_LOADED = 0, PROBE_SKIPPED = 1, PROBE_QUARANTINED = 2 };
 
 typedef struct span msg_str_t;

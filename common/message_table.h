@@ -18,7 +18,7 @@
 #ifndef BIFOCAL_COMMON_MESSAGE_TABLE_H
 #define BIFOCAL_COMMON_MESSAGE_TABLE_H
 
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 3
 
 #define MSG_TABLE(MSG) \
 	MSG(1, SYNC, sync, both, plain, 1, "Opens or re-aligns a direction: after open, reopen or a bad frame") \
@@ -50,7 +50,8 @@
 	MSG(27, TRACE_PAGES, trace_pages, g2h, reliable, 2, "Raw pages of one CPU's trace buffer, in order") \
 	MSG(28, TRACE_END, trace_end, g2h, reliable, 2, "All of one CPU's pages were sent; what its buffer lost") \
 	MSG(29, CLOCK_PAIR, clock_pair, h2g, plain, 2, "Asks for one reading of the host's clock through ptp_kvm") \
-	MSG(30, CLOCK_PAIRED, clock_paired, g2h, plain, 2, "The reading, between two stamps of the guest's TSC")
+	MSG(30, CLOCK_PAIRED, clock_paired, g2h, plain, 2, "The reading, between two stamps of the guest's TSC") \
+	MSG(31, TRACE_SIGHTS, trace_sights, g2h, reliable, 3, "What one CPU saw, recorded by BPF programs: sightings, in order")
 
 #define MSG_SYNC_FIELDS(F) \
 	F(u32, nonce, "epoch that the sender of this message wants to see in frames from now on; never 0") \
@@ -118,7 +119,7 @@
 	F(u8, destructive, "1: write even to a disk that is not Bifocal's own scratch disk") \
 	F(u64, seed, "seed of the job's random numbers") \
 	F(u64, tsc_hz, "guest TSC frequency that the host knows best, 0 if it does not") \
-	F(u8, trace, "1: trace the guest's kernel in the window") \
+	F(u8, trace, "enum trace_wish: whether and how to trace the guest's kernel in the window") \
 	F(u64, trace_memory, "bytes that all trace buffers together may take; 0: the agent computes it")
 #define MSG_RUN_READY_FIELDS(F) \
 	F(u64, run, "") \
@@ -127,7 +128,8 @@
 	F(u64, memory, "bytes reserved for records") \
 	F(u32, device, "the disk's number as the kernel's events give it: major << 20 | minor") \
 	F(u64, trace_bytes, "bytes of trace buffer per CPU; 0: nothing is traced") \
-	F(u8, trace_live, "1: the buffers are too small for the window and are drained while it is open")
+	F(u8, trace_live, "1: the buffers are too small for the window and are drained while it is open") \
+	F(str, trace_source, "what traces: \"bpf\", or \"tracefs\" and in parentheses why not bpf; empty: nothing does")
 #define MSG_RUN_START_FIELDS(F) \
 	F(u64, run, "")
 #define MSG_RUN_DONE_FIELDS(F) \
@@ -166,7 +168,7 @@
 	F(u32, io_chunks, "io_chunk messages sent for it") \
 	F(u32, sample_chunks, "samples messages sent for it") \
 	F(u64, samples_dropped, "probe samples that found no memory") \
-	F(u64, trace_pages, "trace pages sent for it, all CPUs together")
+	F(u64, trace_pages, "trace pages and trace_sights messages sent for it, all CPUs together")
 #define MSG_LOG_FIELDS(F) \
 	F(u8, level, "enum log_level") \
 	F(str, text, "one line")
@@ -195,7 +197,7 @@
 #define MSG_TRACE_END_FIELDS(F) \
 	F(u64, run, "") \
 	F(u32, cpu, "") \
-	F(u64, pages, "pages sent for it") \
+	F(u64, pages, "pages sent for it, or trace_sights messages") \
 	F(u64, overrun, "events overwritten in the buffer, and events dropped because it was full") \
 	F(u64, read, "events that were read")
 #define MSG_CLOCK_PAIR_FIELDS(F) \
@@ -206,5 +208,10 @@
 	F(u64, before, "guest TSC just before the reading") \
 	F(u64, after, "guest TSC just after it") \
 	F(i64, host_ns, "the host's CLOCK_REALTIME at some instant between the two")
+#define MSG_TRACE_SIGHTS_FIELDS(F) \
+	F(u64, run, "") \
+	F(u32, cpu, "") \
+	F(u32, index, "0, 1, 2 … within the CPU") \
+	F(blob, sights, "common/sight.h; stamps are the guest's TSC")
 
 #endif

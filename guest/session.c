@@ -151,8 +151,9 @@ static void on_run_prepare(struct agent *a, struct channel *ch, const struct msg
 		complain(ch, m->run, &err);
 		return;
 	}
-	if (m->trace == 1)
-		trace_prepare(&a->trace, &(struct trace_request){ .driver = a->run.target.driver, .w = &a->run.w, .size = a->run.target.size, .memory = m->trace_memory });
+	if (m->trace == TRACE_WISH_ANY || m->trace == TRACE_WISH_TRACEFS)
+		trace_prepare(&a->trace, &(struct trace_request){ .driver = a->run.target.driver, .w = &a->run.w, .size = a->run.target.size, .memory = m->trace_memory,
+			.tracefs = m->trace == TRACE_WISH_TRACEFS });
 	a->asked_by = ch;
 	struct msg_run_ready ready = {
 		.run = m->run,
@@ -162,6 +163,7 @@ static void on_run_prepare(struct agent *a, struct channel *ch, const struct msg
 		.device = a->run.target.device,
 		.trace_bytes = a->trace.bytes_per_cpu,
 		.trace_live = a->trace.live,
+		.trace_source = span_of(a->trace.source),
 	};
 	if (channel_send_run_ready(ch, &ready, CHANNEL_DROP_OLDEST, &err) < 0)
 		log_error("run %" PRIu64 ": %s", m->run, err.text);

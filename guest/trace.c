@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "guest/trace_bpf.h"
 
 #define INSTANCE "instances/" TRACE_INSTANCE
 
@@ -247,6 +248,9 @@ static void take_down(struct trace *t)
 		trace_remove_probes(t);
 		names_back(t);
 	}
+	trace_bpf_close(t->bpf);
+	t->bpf = NULL;
+	t->source[0] = '\0';
 	free(t->cpu);
 	free(t->batch);
 	t->cpu = NULL;
@@ -258,18 +262,59 @@ static void take_down(struct trace *t)
 	t->state = TRACE_OFF;
 }
 
+/* What memory and window leave to a CPU; 0 with err when that is too little. Nothing is read in the window here: all must fit. */
+static uint64_t bpf_bytes(const struct trace *t, const struct trace_request *q, struct error *err)
+{
+	struct trace_need need = trace_need(q->w, q->size);
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	uint64_t each = budget(t, q) / (cpus > 0 ? (uint64_t)cpus : 1);
+
+	each = each < need.most ? each : need.most;
+	if (each >= need.likely)
+		return each;
+	error_set(err, ERR_LIMIT, "the window's records do not fit into the guest's memory");
+	return 0;
+}
+
+/* The cheaper way, all or nothing: what it lacks, ftrace may have. */
+static bool prepare_bpf(struct trace *t, const struct trace_request *q, struct error *err)
+{
+	if (q->tracefs || t->root[0]) {
+		error_set(err, ERR_REFUSED, "not asked for");
+		return false;
+	}
+	uint64_t bytes = bpf_bytes(t, q, err);
+	t->bpf = bytes ? trace_bpf_open(q->driver, bytes, err) : NULL;
+	if (!t->bpf)
+		return false;
+	t->bytes_per_cpu = bytes;
+	snprintf(t->source, sizeof(t->source), "bpf");
+	trace_say_absent(t, SIGHT_G_INSERT, "not traced: it shows no boundary and costs every request an event");
+	return true;
+}
+
 void trace_prepare(struct trace *t, const struct trace_request *q)
 {
+	struct error why = { 0 };
+
 	trace_release(t);
-	if (find_tracefs(t) && set_up(t, q))
+	if (prepare_bpf(t, q, &why)) {
 		t->state = TRACE_READY;
-	else
+		return;
+	}
+	if (find_tracefs(t) && set_up(t, q)) {
+		t->state = TRACE_READY;
+		snprintf(t->source, sizeof(t->source), "tracefs (bpf: %.*s)", TRACE_WHY_MAX - 8, why.text);
+	} else {
 		take_down(t);
+	}
 }
 
 static void switch_to(const struct trace *t, const char *word)
 {
-	if (write(t->on_fd, word, 1) != 1)
+	if (t->bpf)
+		trace_bpf_switch(t->bpf, word[0] == '1');
+	else if (write(t->on_fd, word, 1) != 1)
 		log_warn("trace: tracing_on: %s", strerror(errno));
 }
 

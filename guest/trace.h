@@ -6,6 +6,7 @@
  *   trace_events.c   which events and kprobes show which sighting, by the disk's driver
  *   trace_size.c     how large the buffers are
  *   trace_send.c     formats, raw pages and counts to the collector
+ *   trace_bpf.c      the same sightings by BPF programs, where the kernel can: cheaper for what is traced
  *
  * Nothing is decoded here, and nothing is read while the window is open, unless the buffers are too small for it ("live"). What
  * this kernel does not have is named, with the remedy, and never fails a run.
@@ -63,8 +64,12 @@ struct trace_cpu {
 	uint64_t pages;               /* sent */
 };
 
+struct trace_bpf;
+
 struct trace {
 	const char *root;
+	struct trace_bpf *bpf;        /* NULL: ftrace's ring buffer, as below */
+	char source[TRACE_WHY_MAX + 16];   /* as in run_ready */
 	enum trace_state state;
 	char dir[128];                /* tracefs below root: "/sys/kernel/tracing" */
 	int on_fd;                    /* the instance's tracing_on */
@@ -91,6 +96,7 @@ struct trace_request {
 	const struct workload *w;
 	uint64_t size;                /* bytes of the disk to work on */
 	uint64_t memory;              /* all buffers together at most; 0: half of what is available */
+	bool tracefs;                 /* ftrace even where BPF could */
 };
 
 void trace_init(struct trace *t, const char *root);

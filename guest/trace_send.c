@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "guest/drain.h"
 #include "guest/trace.h"
+#include "guest/trace_bpf.h"
 
 enum {
 	/* The fields of a message around its text or pages, with room to spare. */
@@ -153,6 +154,8 @@ static bool send_cpu(struct trace *t, unsigned i, struct channel *ch, uint64_t r
 
 bool trace_send_rest(struct trace *t, struct channel *ch, uint64_t run)
 {
+	if (t->bpf)
+		return trace_bpf_send(t->bpf, ch, run, &t->pages_sent);
 	if (!send_batch(t, ch, run))
 		return false;
 	for (; t->at_cpu < t->n_cpus; t->at_cpu++)

@@ -262,7 +262,7 @@ static void check_guest_tracing(struct report *r)
 	struct vm_paths paths = { 0 };
 	struct error err = { 0 };
 
-	if (!config_bool(r->config, CFG_TRACE_GUEST))
+	if (strcmp(config_str(r->config, CFG_TRACE_GUEST), "off") == 0)
 		remedy(add(r, "trace.guest", NOTE, "trace.guest=off; the guest's phases merge"), "--vm trace.guest=on");
 	else if (image_find(r->config, &paths, &err))
 		add_error(r, "trace.guest", &err)->status = NOTE;

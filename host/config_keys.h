@@ -30,7 +30,7 @@
 	K(DISK_LATENCY, "disk.latency", duration, "0", "0s..10s", "latency of the null-co backend") \
 	K(DISK_SIZE, "disk.size", size, "256m", "1m..16t", "size of the scratch disk") \
 	K(TRACE_ENABLED, "trace.enabled", bool, "on", "", "off: none of the vantages below, whatever they say; --self-check varies it") \
-	K(TRACE_GUEST, "trace.guest", bool, "on", "", "see requests in the guest's kernel (tracefs)") \
+	K(TRACE_GUEST, "trace.guest", enum, "on", "on tracefs off", "see requests in the guest's kernel: by BPF programs where it can, else tracefs; or tracefs alone") \
 	K(TRACE_VMM, "trace.vmm", enum, "auto", "auto log simple usdt off", "see requests in QEMU: its trace log, its binary trace file, its USDT probes") \
 	K(TRACE_HOST, "trace.host", bool, "on", "", "see requests in the host's kernel (root; tracefs)") \
 	K(TRACE_MEMORY, "trace.memory", size, "0", "0..1t", "guest memory for trace buffers; 0: computed from workload and window") \

@@ -434,6 +434,22 @@ static int on_trace_pages(struct intake *in, enum link_port port, struct span pa
 	return 0;
 }
 
+static int on_trace_sights(struct intake *in, enum link_port port, struct span payload, struct error *err)
+{
+	struct msg_trace_sights m;
+	if (msg_trace_sights_decode(payload, &m, err))
+		return 1;
+	struct intake_run *r = find_run(in, port, m.run);
+	if (!r || over_limit(in, r, 0))
+		return 0;
+	struct trace_intake *t = get_trace(in, r, err);
+	size_t before = store_batch_size(in->batch);
+	if (!t || trace_intake_sights(t, in->batch, &m, &r->loss, err))
+		return -1;
+	in->bytes += store_batch_size(in->batch) - before;
+	return 0;
+}
+
 static int on_trace_end(struct intake *in, enum link_port port, struct span payload, struct error *err)
 {
 	struct msg_trace_end m;
@@ -502,6 +518,8 @@ static int take(struct intake *in, enum link_port port, uint16_t type, struct sp
 		return on_trace_event(in, port, payload, err);
 	case MSG_TRACE_ABSENT:
 		return on_trace_absent(in, port, payload, err);
+	case MSG_TRACE_SIGHTS:
+		return on_trace_sights(in, port, payload, err);
 	case MSG_TRACE_PAGES:
 		return on_trace_pages(in, port, payload, err);
 	case MSG_TRACE_END:

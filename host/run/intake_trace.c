@@ -29,6 +29,7 @@ struct cpu {
 	uint64_t pages, events, lost, last;   /* last: time of the last sighting */
 	bool ended, dirty;             /* dirty: changed since the last flush */
 	bool live;                     /* the sink is there */
+	bool bpf;                      /* what its stream says: sightings came, no pages */
 	struct sight_sink sink;
 };
 
@@ -37,6 +38,7 @@ struct trace_intake {
 	struct kernel_decoder *decoder;
 	bool there;                    /* vantage.guest was put */
 	unsigned live;
+	uint32_t device;               /* 0: any */
 	struct cpu *cpu[TRACE_CPUS_MAX];
 	struct sighting decoded[SIGHT_CHUNK];
 	struct trace_format format;    /* scratch */
@@ -72,6 +74,7 @@ void trace_intake_free(struct trace_intake *t)
 
 void trace_intake_device(struct trace_intake *t, uint32_t device)
 {
+	t->device = device;
 	if (device)
 		kernel_decoder_only_device(t->decoder, device, NULL);
 }
@@ -97,8 +100,8 @@ static int flush_cpu(struct trace_intake *t, struct store_batch *b, unsigned n, 
 		c->lost = c->sink.stream.lost;
 	}
 	snprintf(key, sizeof(key), "%s%u", prefix_cpu, n);
-	snprintf(text, sizeof(text), "%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d",
-		 c->index, c->chunk, c->pages, c->events, c->lost, c->last, c->ended);
+	snprintf(text, sizeof(text), "%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %d",
+		 c->index, c->chunk, c->pages, c->events, c->lost, c->last, c->ended, c->bpf);
 	if (put_attr(b, t->run, key, text, err))
 		return -1;
 	c->dirty = false;
@@ -142,7 +145,7 @@ static int open_sink(struct trace_intake *t, struct store_batch *b, unsigned n, 
 		return 0;
 	if (t->live == TRACE_STREAMS_LIVE && close_all(t, b, err))
 		return -1;
-	if (sink_init(&c->sink, t->run, (uint16_t)(STREAM_GUEST + n), VANTAGE_GUEST, STREAM_GUEST_TSC, n, "tracefs", err)) {
+	if (sink_init(&c->sink, t->run, (uint16_t)(STREAM_GUEST + n), VANTAGE_GUEST, STREAM_GUEST_TSC, n, c->bpf ? "bpf" : "tracefs", err)) {
 		sink_fini(&c->sink);
 		return -1;
 	}
@@ -171,16 +174,17 @@ struct resume {
 static int resume_cpu(void *ctx, const char *key, const char *text)
 {
 	struct resume *r = ctx;
-	unsigned n, ended;
+	unsigned n, ended, bpf = 0;
 	struct cpu v = { 0 };
 	if (sscanf(key + sizeof(prefix_cpu) - 1, "%u", &n) != 1 || n >= TRACE_CPUS_MAX ||
-	    sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %u", &v.index, &v.chunk, &v.pages,
-		   &v.events, &v.lost, &v.last, &ended) != 7)
+	    sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %u %u", &v.index, &v.chunk, &v.pages,
+		   &v.events, &v.lost, &v.last, &ended, &bpf) < 7)
 		return 0;
 	struct cpu *c = get_cpu(r->t, n, r->err);
 	if (!c)
 		return -1;
 	v.ended = ended;
+	v.bpf = bpf;
 	*c = v;
 	r->t->pages += v.pages;
 	return 0;
@@ -341,6 +345,56 @@ int trace_intake_pages(struct trace_intake *t, struct store_batch *b, const stru
 		loss->trace_page_bad += (uint64_t)bad;
 		c->pages++;
 		t->pages++;
+	}
+	return 0;
+}
+
+/* ---- sightings that the guest made itself ---- */
+
+static bool sights_fit(const struct trace_intake *t, const struct msg_trace_sights *m)
+{
+	if (m->cpu >= TRACE_CPUS_MAX)
+		return false;
+	uint32_t next = t->cpu[m->cpu] ? t->cpu[m->cpu]->index : 0;
+	return m->index >= next && m->index - next <= INDEX_JUMP_MAX;
+}
+
+static bool of_device(const struct trace_intake *t, const struct sighting *s)
+{
+	return !t->device || !s->device || s->device == t->device;
+}
+
+int trace_intake_sights(struct trace_intake *t, struct store_batch *b, const struct msg_trace_sights *m, struct loss *loss, struct error *err)
+{
+	int n = sights_fit(t, m) ? sights_unpack(m->sights, t->decoded, SIGHT_CHUNK, NULL) : -1;
+	t->pages++;
+	for (int i = 0; i < n; i++)
+		n = sight_vantage(t->decoded[i].kind) == VANTAGE_GUEST ? n : -1;
+	if (n < 0) {
+		loss->trace_page_bad++;
+		return 0;
+	}
+	if (!t->there) {
+		t->there = true;
+		if (put_attr(b, t->run, "vantage.guest", "bpf", err))
+			return -1;
+	}
+	struct cpu *c = get_cpu(t, m->cpu, err);
+	if (!c)
+		return -1;
+	c->bpf = true;
+	if (open_sink(t, b, m->cpu, err))
+		return -1;
+	bool gap = m->index != c->index;
+	c->index = m->index + 1;
+	c->dirty = true;
+	c->pages++;
+	if (gap && add_lost(c, b, 0, err))
+		return -1;
+	for (int i = 0; i < n; i++) {
+		if (of_device(t, &t->decoded[i]) && sink_add(&c->sink, b, &t->decoded[i], err))
+			return -1;
+		c->last = t->decoded[i].time;
 	}
 	return 0;
 }

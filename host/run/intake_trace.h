@@ -32,6 +32,7 @@ void trace_intake_device(struct trace_intake *t, uint32_t device);
 int trace_intake_event(struct trace_intake *t, struct store_batch *b, const struct msg_trace_event *m, struct error *err);
 int trace_intake_absent(struct trace_intake *t, struct store_batch *b, const struct msg_trace_absent *m, struct error *err);
 int trace_intake_pages(struct trace_intake *t, struct store_batch *b, const struct msg_trace_pages *m, struct loss *loss, struct error *err);
+int trace_intake_sights(struct trace_intake *t, struct store_batch *b, const struct msg_trace_sights *m, struct loss *loss, struct error *err);
 int trace_intake_end(struct trace_intake *t, struct store_batch *b, const struct msg_trace_end *m, struct loss *loss, struct error *err);
 
 /* All that waits goes into the batch: before each commit, since what is acknowledged must be in it. */

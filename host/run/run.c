@@ -178,6 +178,12 @@ static int clock_side(struct run *r, struct error *err)
 	return 0;
 }
 
+static uint8_t trace_wish(const struct config *c)
+{
+	const char *way = config_str(c, CFG_TRACE_GUEST);
+	return strcmp(way, "off") == 0 ? TRACE_WISH_OFF : strcmp(way, "tracefs") == 0 ? TRACE_WISH_TRACEFS : TRACE_WISH_ANY;
+}
+
 static int prepare(struct run *r, struct error *err)
 {
 	char workload[WORKLOAD_TEXT_MAX];
@@ -187,7 +193,7 @@ static int prepare(struct run *r, struct error *err)
 	const struct session_prepare p = {
 		.workload = workload_print(&q->config->workload, workload, sizeof(workload)),
 		.disk = q->disk, .destructive = q->destructive, .seed = q->seed, .tsc_hz = r->guest_hz,
-		.trace = config_bool(q->config, CFG_TRACE_GUEST), .trace_memory = config_uint(q->config, CFG_TRACE_MEMORY),
+		.trace = trace_wish(q->config), .trace_memory = config_uint(q->config, CFG_TRACE_MEMORY),
 	};
 	progress_show(&r->runner->progress, "prepare", -1);
 	return session_prepare(r->session, &p, &r->ready, err);

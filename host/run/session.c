@@ -74,6 +74,7 @@ static void on_ready(struct session *s, const struct msg_run_ready *m)
 	s->ready_report.device = m->device;
 	s->ready_report.trace_bytes = m->trace_bytes;
 	s->ready_report.trace_live = m->trace_live != 0;
+	COPY(s->ready_report.trace_source, m->trace_source);
 	intake_device(s->intake, m->device);
 	s->ready = true;
 }

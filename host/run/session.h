@@ -75,7 +75,7 @@ struct session_prepare {
 	const char *workload, *disk;
 	bool destructive;
 	uint64_t seed, tsc_hz;
-	bool trace;                    /* see requests in the guest's kernel, in at most trace_memory bytes; 0: the agent computes it */
+	uint8_t trace;                 /* enum trace_wish: see requests in the guest's kernel, in at most trace_memory bytes; 0: the agent computes it */
 	uint64_t trace_memory;
 };
 struct session_ready {
@@ -84,6 +84,7 @@ struct session_ready {
 	uint32_t device;               /* major << 20 | minor; 0: not known */
 	uint64_t trace_bytes;          /* of trace buffer per CPU; 0: nothing is traced */
 	bool trace_live;               /* the buffers are drained inside the window */
+	char trace_source[320];        /* as the guest says it: "bpf", "tracefs (bpf: why not)" */
 };
 int session_prepare(struct session *s, const struct session_prepare *p, struct session_ready *ready, struct error *err);
 /* Opens the window and waits for its end, calling tick(ctx, ns since the start) ten times a second. A signal or the `limit_ns`

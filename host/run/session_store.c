@@ -103,6 +103,8 @@ static int put_trace(const struct session_ready *ready, struct store_batch *b, u
 		return -1;
 	if (ready->trace_bytes && put_attr_u64(b, run, "trace.guest.bytes", ready->trace_bytes, err))
 		return -1;
+	if (ready->trace_source[0] && put_attr(b, run, "trace.guest.source", ready->trace_source, err))
+		return -1;
 	return ready->trace_live ? put_attr(b, run, "trace.live", "1", err) : 0;
 }
 

@@ -411,6 +411,105 @@ static void test_resume_from_nonsense(void **state)
 	assert_int_equal(trace_intake_page_count(t), 0);
 }
 
+/* ---- sightings that the guest recorded by BPF ---- */
+
+static struct sighting made[SIGHT_CHUNK];
+
+static void make_sights(unsigned n, uint64_t time, uint64_t key)
+{
+	for (unsigned i = 0; i < n; i++)
+		made[i] = (struct sighting){ .time = time + i * 100, .kind = SIGHT_G_KICK, .key = key + i, .op = SIGHT_OP_NONE, .flags = SIGHT_NO_PLACE };
+}
+
+static void send_sights(uint32_t cpu, uint32_t index, unsigned n, size_t cut)
+{
+	struct wbuf w;
+	wbuf_heap(&w, SIGHT_CHUNK_BYTES);
+	sights_pack(&w, made, n);
+	assert_false(w.bad);
+	const struct msg_trace_sights m = { .run = run, .cpu = cpu, .index = index, .sights = { w.p, w.len - cut } };
+	assert_int_equal(trace_intake_sights(t, batch, &m, &loss, &err), 0);
+	wbuf_fini(&w);
+}
+
+static void test_sights_become_streams(void **state)
+{
+	(void)state;
+	make_sights(2000, 5000, 1);
+	send_sights(1, 0, 2000, 0);
+	make_sights(1000, 300000, 2001);
+	send_sights(1, 1, 1000, 0);
+	send_end(1, 2, 3);
+	commit();
+	assert_string_equal(attr("vantage.guest"), "bpf");
+	struct found f = streams();
+	assert_int_equal(f.streams, 1);
+	assert_string_equal(f.row[0].source, "bpf");
+	assert_int_equal(f.row[0].events, 3001);
+	assert_int_equal(f.row[0].lost, 3);
+	assert_int_equal(loss.trace_overrun, 3);
+	assert_int_equal(loss.trace_page_bad, 0);
+	assert_int_equal(trace_intake_page_count(t), 2);
+	assert_int_equal(read_stream(STREAM_GUEST + 1), 3001);
+	expect_kicks(0, 3000, 1);
+	expect_lost(3000, 3, 300000 + 999 * 100);
+}
+
+static void test_bad_sights(void **state)
+{
+	(void)state;
+	make_sights(10, 5000, 1);
+	send_sights(0, 0, 10, 1);                /* cut off */
+	send_sights(TRACE_CPUS_MAX, 0, 10, 0);
+	made[5].kind = SIGHT_V_START;            /* not a guest's */
+	send_sights(0, 0, 10, 0);
+	assert_int_equal(loss.trace_page_bad, 3);
+	commit();
+	assert_int_equal(streams().streams, 0);
+	make_sights(10, 5000, 1);
+	send_sights(0, 0, 10, 0);
+	make_sights(10, 9000, 21);
+	send_sights(0, 2, 10, 0);                /* one is missing */
+	send_sights(0, 1, 10, 0);                /* and comes too late */
+	assert_int_equal(loss.trace_page_bad, 4);
+	commit();
+	assert_int_equal(read_stream(STREAM_GUEST), 21);
+	expect_kicks(0, 10, 1);
+	expect_lost(10, 0, 5900);
+	expect_kicks(11, 10, 21);
+}
+
+static void test_sights_of_other_disks(void **state)
+{
+	(void)state;
+	trace_intake_device(t, 254u << 20);
+	make_sights(3, 5000, 1);
+	made[1].kind = SIGHT_G_ISSUE;
+	made[1].op = IO_READ;
+	made[1].flags = 0;
+	made[1].device = 8u << 20;
+	send_sights(0, 0, 3, 0);
+	commit();
+	assert_int_equal(read_stream(STREAM_GUEST), 2);
+}
+
+static void test_sights_resume(void **state)
+{
+	(void)state;
+	make_sights(10, 5000, 1);
+	send_sights(0, 0, 10, 0);
+	commit();
+	trace_intake_free(t);
+	t = trace_intake_new(run, &err);
+	assert_int_equal(trace_intake_resume(t, store, &err), 0);
+	make_sights(10, 6000, 11);
+	send_sights(0, 1, 10, 0);
+	commit();
+	assert_string_equal(streams().row[0].source, "bpf");
+	assert_int_equal(read_stream(STREAM_GUEST), 20);
+	expect_kicks(0, 20, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +525,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_device_filter, fresh, done),
 		cmocka_unit_test_setup_teardown(test_resume, fresh, done),
 		cmocka_unit_test_setup_teardown(test_resume_from_nonsense, fresh, done),
+		cmocka_unit_test_setup_teardown(test_sights_become_streams, fresh, done),
+		cmocka_unit_test_setup_teardown(test_bad_sights, fresh, done),
+		cmocka_unit_test_setup_teardown(test_sights_of_other_disks, fresh, done),
+		cmocka_unit_test_setup_teardown(test_sights_resume, fresh, done),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
