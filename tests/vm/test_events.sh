@@ -79,6 +79,21 @@ check '… three epochs, nothing lost' whole 3
 check 'a second savevm, and loadvm of that one, twice' run 5 qcow2 500ms:savevm 1500ms:savevm 2500ms:loadvm 3500ms:loadvm
 check '… five epochs, nothing lost' whole 5
 
+# ---- migration ----
+
+check 'an NVMe disk does not migrate' refused 'NVMe' --vm disk.bus=nvme --event 1s:migrate
+check 'migrations, a stop between them' run 14 raw 500ms:migrate 5s:stop 5100ms:cont 5200ms:migrate
+check '… four epochs, nothing lost' whole 4
+
+# Its second QEMU does not start.
+printf '#!/bin/sh\ncase "$*" in *-incoming*) echo "no room here" >&2; exit 1 ;; esac\nexec qemu-system-x86_64 "$@"\n' >"$work/qemu"
+chmod 755 "$work/qemu"
+"$bifocal" run --vm vm.accel=tcg --vm vm.qemu="$work/qemu" --workload runtime=3s --event 1s:migrate >"$work/out" 2>&1
+check 'a migration to a QEMU that does not start makes the run partial' is $? 3
+"$bifocal" show last --json >"$work/json" 2>>"$work/out"
+check '… it is said' grep -q 'event migrate: .*no room here' "$work/out"
+check '… one event is lost, no I/O is' is "$(field event) $(field seen)" "1 $(field issued)"
+
 # ---- a QEMU that refuses ----
 
 # An NVMe disk cannot be saved, and so neither can a VM that has one somewhere.

@@ -99,8 +99,8 @@ first=$run
 played 'stop and cont' 12 8 "$(plan 16 stop 450 $((seed + 1)))"
 played 'savevm and loadvm, stops among them' 16 1 "$(plan 10 'savevm loadvm loadvm stop' 600 $((seed + 2)))" --vm disk.format=qcow2
 played 'savevm and loadvm, stops among them' 16 8 "$(plan 10 'savevm loadvm loadvm stop' 600 $((seed + 3)))" --vm disk.format=qcow2
-played 'migrations, stops among them' 20 1 "$(plan 8 'migrate stop stop' 900 $((seed + 4)))"
-played 'migrations, stops among them' 20 8 "$(plan 8 'migrate stop stop' 900 $((seed + 5)))"
+played 'migrations, stops among them' 26 1 "$(plan 8 'migrate stop stop' 900 $((seed + 4)))"
+played 'migrations, stops among them' 26 8 "$(plan 8 'migrate stop stop' 900 $((seed + 5)))"
 echo "# $detected of $events events seen"
 check 'a hundred events' above "$events" 99
 
