@@ -3,7 +3,8 @@
  * Clocks: every stamp on one axis, the epoch it belongs to, and what the requests themselves say about the offset.
  *
  * The rule of epochs is host/clock/clock.h's: an epoch's span is where its offset is known to hold; a guest's stamp belongs to the last
- * epoch whose span holds all host times at which it may have been taken; what belongs to none lies in a break.
+ * epoch whose span holds all host times at which it may have been taken; what belongs to none lies in a break. The first epoch reaches back to
+ * the run's beginning and the last to its end, or to the mark (a stop, a written offset) that is known there.
  *
  * Tier `causal`. For a pair of stamps, a guest's g and a host's h ± own, of which one is known to precede the other:
  *     g before h     offset > g − (h + own)
@@ -171,6 +172,16 @@ int64_t clockmap_guest(const struct clockmap *c, uint64_t tsc, uint32_t *epoch)
 uint64_t clockmap_at(const struct clockmap *c, int64_t t, uint32_t epoch)
 {
 	return (uint64_t)t + (uint64_t)c->epoch[epoch].mid + c->base;
+}
+
+/* What is known of the clock before the first epoch and after the last: nothing broke it there but what left a mark. */
+void clockmap_extend(struct clockmap *c, int64_t last_before, int64_t first_after)
+{
+	if (!c->known)
+		return;
+	c->epoch[0].from = last_before < c->epoch[0].from ? last_before + 1 : c->epoch[0].from;
+	struct epoch_map *last = &c->epoch[c->epochs - 1];
+	last->to = first_after > last->to ? first_after - 1 : last->to;
 }
 
 /* ---- tier causal ---- */

@@ -100,6 +100,8 @@ int64_t clockmap_host(const struct clockmap *c, uint64_t tsc);
 /* A guest's stamp; *epoch is where to look first, and then where it lies. A stamp in a break goes to the nearest epoch. */
 int64_t clockmap_guest(const struct clockmap *c, uint64_t tsc, uint32_t *epoch);
 uint64_t clockmap_at(const struct clockmap *c, int64_t t, uint32_t epoch);
+/* The first epoch reaches back to `last_before`, the last one on to `first_after` (exclusive): marks, or INT64_MIN and INT64_MAX. */
+void clockmap_extend(struct clockmap *c, int64_t last_before, int64_t first_after);
 /* The guest's stamp at `before` precedes the host's at `after`, and the other way round; `own` is the host stamp's half-width. */
 void clockmap_guest_first(struct clockmap *c, uint32_t epoch, int64_t guest, int64_t host, uint32_t own);
 void clockmap_host_first(struct clockmap *c, uint32_t epoch, int64_t host, int64_t guest, uint32_t own);
@@ -326,6 +328,7 @@ struct engine {
 	uint32_t losts;
 	int64_t mark[MARKS_MAX];
 	uint32_t marks;
+	int64_t last_before, first_after;      /* the marks next to the first epoch's beginning and the last one's end */
 	int64_t *stream_last;          /* by stream: time of the sighting before */
 	/* What the run's attributes say. */
 	uint64_t open, close, guest_device, host_device;

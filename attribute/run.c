@@ -170,6 +170,16 @@ static void see_lost(struct engine *e, const struct event *v)
 	}
 }
 
+static void see_mark(struct engine *e, int64_t t)
+{
+	const struct clockmap *c = &e->clock;
+	e->mark[e->marks++ % MARKS_MAX] = t;
+	if (t < c->epoch[0].from && t > e->last_before)
+		e->last_before = t;
+	if (t > c->epoch[c->epochs - 1].to && t < e->first_after)
+		e->first_after = t;
+}
+
 static void see(struct engine *e, const struct event *v)
 {
 	unsigned kind = v->s->kind;
@@ -184,7 +194,7 @@ static void see(struct engine *e, const struct event *v)
 		break;
 	case VANTAGE_HOST:
 		if (kind == SIGHT_H_TSC_WRITE)
-			e->mark[e->marks++ % MARKS_MAX] = v->t;
+			see_mark(e, v->t);
 		if (kind == SIGHT_H_KVM_MMIO || kind == SIGHT_H_KVM_INJECT)
 			kvm_see(e, v);
 		host_see(e, v);
@@ -193,7 +203,7 @@ static void see(struct engine *e, const struct event *v)
 		if (kind == SIGHT_LOST)
 			see_lost(e, v);
 		else if (kind == SIGHT_STOPPED)
-			e->mark[e->marks++ % MARKS_MAX] = v->t;
+			see_mark(e, v->t);
 		break;
 	default:
 		break;
@@ -396,8 +406,11 @@ static int both_passes(struct run *r, struct error *err)
 	uint32_t contradictions = 0;
 	if (e->in.streams) {
 		e->causal = true;
+		e->last_before = INT64_MIN;
+		e->first_after = INT64_MAX;
 		if (one_pass(r, err) < 0)
 			return -1;
+		clockmap_extend(&e->clock, e->last_before, e->first_after);
 		learn_kinds(e);
 		contradictions = clockmap_narrow(&e->clock);
 		e->causal = false;

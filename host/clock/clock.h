@@ -12,6 +12,8 @@
  *  - An epoch's span [first_host, last_host] is where its offset is known to hold: from its first observation to its last; and further,
  *    up to the moment before the command that broke it, and back to the RESUME that began it (no guest code runs before that).
  *    Spans do not overlap, and ascend with the epoch's number. What lies between two spans lies in a break.
+ *    Attribution lets the first span reach back to the run's beginning and the last one on to its end, as far as no mark of a break
+ *    (SIGHT_STOPPED, a written TSC offset) is known there: nothing else tells of a change.
  *  - A host stamp h belongs to the epoch whose span holds it: first_host <= h <= last_host. To none: it lies in a break.
  *  - A guest stamp g may have been taken at any host time from tsc_to_host(scale, hi, g) to tsc_to_host(scale, lo, g), by the
  *    epoch's lo and hi. It belongs to the *last* epoch (highest number) whose span holds both ends; to none: it lies in a break. The last,

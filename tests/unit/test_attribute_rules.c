@@ -181,7 +181,8 @@ static void what_lies_beside_its_epoch_is_quarantined(void **state)
 	before.id = 0;
 	across.id = 1;
 	after.id = 2;
-	wire->epoch[0].last = WIRE_START + 2050 * WIRE_US;
+	wire->epoch[0].last = WIRE_START + 2040 * WIRE_US;
+	wire_see(wire, WIRE_MARKS, WIRE_START + 2050 * WIRE_US, wire_plain(SIGHT_STOPPED, VM_MARK_STOP, 0));
 	wire_life(wire, WIRE_START, before);
 	wire_life(wire, WIRE_START + 2000 * WIRE_US, across);
 	wire_life(wire, WIRE_START + 4000 * WIRE_US, after);
@@ -190,6 +191,23 @@ static void what_lies_beside_its_epoch_is_quarantined(void **state)
 	assert_int_equal(w->got[1].cause, CAUSE_EPOCH);
 	assert_int_equal(w->got[2].cause, CAUSE_EPOCH);
 	assert_int_equal(w->got[2].seen, 1 << AT_APP_SUBMIT | 1 << AT_APP_REAP);
+	wire_free(wire);
+}
+
+/* Nothing is known to have broken the clock before the first observation and after the last one. */
+static void the_outer_epochs_reach_to_the_ends(void **state)
+{
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	struct wire_life before = plain, after = plain;
+	after.id = 1;
+	wire->epoch[0].first = WIRE_START + 1000 * WIRE_US;
+	wire->epoch[0].last = WIRE_START + 2000 * WIRE_US;
+	wire_life(wire, WIRE_START, before);
+	wire_life(wire, WIRE_START + 4000 * WIRE_US, after);
+	world_attribute(w, wire);
+	assert_int_equal(w->got[0].cause, CAUSE_MATCHED);
+	assert_int_equal(w->got[1].cause, CAUSE_MATCHED);
 	wire_free(wire);
 }
 
@@ -202,6 +220,7 @@ static void a_joined_stamp_beside_the_epoch_quarantines(void **state)
 	b.at[AT_DEVICE_DONE] = 300;
 	b.at[AT_IRQ_INJECT] = NO;
 	wire->epoch[0].last = WIRE_START + 200 * WIRE_US;
+	wire_see(wire, WIRE_MARKS, WIRE_START + 250 * WIRE_US, wire_plain(SIGHT_STOPPED, VM_MARK_STOP, 0));
 	run(state, wire, &b, 1);
 	assert_int_equal(w->got[0].cause, CAUSE_EPOCH);
 	assert_int_equal(w->got[0].violations, 0);
@@ -343,6 +362,117 @@ static void a_split_shows_the_part_that_ended_last(void **state)
 	wire_free(wire);
 }
 
+/* ---- bios refused, flushes, rings, a driver of the host that gives back ---- */
+
+/* io_uring asked not to wait, was refused, and asked again: one request, and its bio is the later one. */
+static void a_refused_bio_is_queued_again(void **state)
+{
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	struct wire_life b = plain;
+	wire_see(wire, WIRE_G0, WIRE_START + 1 * WIRE_US, on_disk(SIGHT_G_QUEUE, 8000, 4096, IO_READ));
+	run(state, wire, &b, 1);
+	all(w, &b);
+	wire_free(wire);
+}
+
+static void flush_see(struct wire *wire, unsigned stream, int us, unsigned kind, uint64_t key, uint32_t thread, uint32_t device)
+{
+	struct sighting s = wire_plain(kind, key, thread);
+	s.op = sight_vantage(kind) == VANTAGE_VMM ? SIGHT_OP_NONE : IO_FLUSH;
+	s.device = device;
+	wire_see(wire, stream, WIRE_START + (uint64_t)us * WIRE_US, s);
+}
+
+/* Two wait when the request is issued, a third comes later: it is served by the next one, whatever its own time would allow. */
+static void a_flush_serves_those_that_waited(void **state)
+{
+	static const int queue[] = { 2, 3, 12 }, issue[] = { 5, 50 };
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	for (int i = 0; i < 3; i++)
+		flush_see(wire, WIRE_G0, queue[i], SIGHT_G_QUEUE, 0, WIRE_JOB, WIRE_GDEV);
+	for (int i = 0; i < 2; i++) {
+		flush_see(wire, WIRE_G0, issue[i], SIGHT_G_ISSUE, 0, WIRE_JOB, WIRE_GDEV);
+		flush_see(wire, WIRE_VMM, issue[i] + 5, SIGHT_V_POOL_SUBMIT, 0x900, WIRE_MAIN, 0);
+		flush_see(wire, WIRE_HOST, issue[i] + 7, SIGHT_H_ENTER, SIGHT_SYS_fdatasync, WIRE_WORKER, 11);
+		flush_see(wire, WIRE_HOST, issue[i] + 20, SIGHT_H_EXIT, SIGHT_SYS_fdatasync, WIRE_WORKER, 0);
+		flush_see(wire, WIRE_VMM, issue[i] + 22, SIGHT_V_POOL_COMPLETE, 0x900, WIRE_MAIN, 0);
+		flush_see(wire, WIRE_VMM, issue[i] + 24, SIGHT_V_DONE, 0x5000, WIRE_MAIN, 0);
+		flush_see(wire, WIRE_G0, issue[i] + 30, SIGHT_G_COMPLETE, 0, 0, WIRE_GDEV);
+	}
+	wire_attr(wire, "workload.iodepth", "4");
+	for (unsigned i = 0; i < 3; i++)
+		wire_io(wire, WIRE_START + (i < 2 ? i : 1) * WIRE_US, WIRE_START + (i < 2 ? 40 + i : 90) * WIRE_US, (struct io_record){ .op = IO_FLUSH }, i);
+	world_attribute(w, wire);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(w->got[i].cause, CAUSE_MATCHED);
+		is(w, i, AT_GUEST_ISSUE, issue[i / 2]);
+		is(w, i, AT_HOST_SUBMIT, issue[i / 2] + 7);
+		is(w, i, AT_DEVICE_DONE, issue[i / 2] + 24);
+	}
+	assert_int_equal(w->got[0].shared, 2);
+	assert_int_equal(w->a->violations, 0);
+	wire_free(wire);
+}
+
+/* Two requests go down in one call of a ring, and are reaped the other way round: the extent tells whose bio is whose. */
+static void a_rings_bios_are_told_apart(void **state)
+{
+	enum { CALLS = 8 };
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	for (int i = 0; i < CALLS; i++) {
+		uint64_t zero = WIRE_START + (uint64_t)i * 1000 * WIRE_US, sector = 800 * (uint64_t)(i * i + 1);
+		struct wire_life a = { .at = { 0, 2, 4, 6, 8, 10, NO, NO, NO, NO, 80, 82, 90, 92, 99 }, .sector = sector, .id = (unsigned)i * 2 };
+		struct wire_life b = { .at = { 1, 3, 5, NO, NO, 11, NO, NO, NO, NO, 70, 72, 75, 77, 79 }, .sector = sector + 16 + 8 * (uint64_t)i,
+				       .id = (unsigned)i * 2 + 1 };
+		wire_life(wire, zero, a);
+		wire_life(wire, zero, b);
+		struct sighting call = wire_plain(SIGHT_H_ENTER, SIGHT_SYS_io_submit, WIRE_MAIN);
+		wire_see(wire, WIRE_HOST, zero + 13 * WIRE_US, call);
+		const struct wire_life *l[] = { &a, &b };
+		for (int k = 0; k < 2; k++) {
+			struct sighting s = wire_place(SIGHT_H_QUEUE, 0, WIRE_MAIN, l[k]->sector + 123456, 4096, IO_READ);
+			s.device = WIRE_HDEV;
+			wire_see(wire, WIRE_HOST, zero + (14 + (uint64_t)k) * WIRE_US, s);
+			s.kind = SIGHT_H_ISSUE;
+			wire_see(wire, WIRE_HOST, zero + (16 + (uint64_t)k) * WIRE_US, s);
+			s.kind = SIGHT_H_COMPLETE;
+			wire_see(wire, WIRE_HOST, zero + (60 - 10 * (uint64_t)k) * WIRE_US, s);
+		}
+		call.kind = SIGHT_H_EXIT;
+		wire_see(wire, WIRE_HOST, zero + 20 * WIRE_US, call);
+	}
+	world_attribute(w, wire);
+	for (unsigned i = 0; i < 2 * CALLS; i++) {
+		uint64_t want = wire_guest(wire, WIRE_START + (i / 2 * 1000 + (i % 2 ? 50 : 60)) * WIRE_US);
+		assert_int_equal(w->got[i].cause, CAUSE_MATCHED);
+		assert_true(w->got[i].at[AT_HOST_COMPLETE] == want);
+	}
+	assert_int_equal(w->a->violations, 0);
+	wire_free(wire);
+}
+
+/* The host's driver had no room, and the request was issued twice: the next one at that place is not mistaken for it. */
+static void the_host_issues_again(void **state)
+{
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	struct wire_life a = plain, b = plain;
+	struct sighting s = wire_place(SIGHT_H_ISSUE, 0, WIRE_WORKER, a.sector + 123456, 4096, IO_READ);
+	s.device = WIRE_HDEV;
+	wire_see(wire, WIRE_HOST, WIRE_START + 17 * WIRE_US, s);
+	b.id = 1;
+	wire_life(wire, WIRE_START, a);
+	wire_life(wire, WIRE_START + 1000 * WIRE_US, b);
+	world_attribute(w, wire);
+	all(w, &a);
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(w->got[i].at[AT_HOST_COMPLETE] == wire_guest(wire, WIRE_START + (i * 1000 + 60) * WIRE_US));
+	wire_free(wire);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,7 +484,9 @@ int main(void)
 		cmocka_unit_test(a_joined_stamp_beside_the_epoch_quarantines), cmocka_unit_test(a_key_used_again_retires_its_request),
 		cmocka_unit_test(a_submission_used_again_is_another), cmocka_unit_test(violations_are_counted_by_span),
 		cmocka_unit_test(a_request_takes_its_bios), cmocka_unit_test(a_requeued_request_counts_from_its_last_issue),
-		cmocka_unit_test(a_split_shows_the_part_that_ended_last),
+		cmocka_unit_test(a_split_shows_the_part_that_ended_last), cmocka_unit_test(the_outer_epochs_reach_to_the_ends),
+		cmocka_unit_test(a_refused_bio_is_queued_again), cmocka_unit_test(a_flush_serves_those_that_waited),
+		cmocka_unit_test(a_rings_bios_are_told_apart), cmocka_unit_test(the_host_issues_again),
 	};
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
