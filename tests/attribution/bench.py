@@ -96,8 +96,8 @@ class World:
         return self.tool(self.bifocal, *argv[:1], "--db", self.db, *argv[1:])
 
     def wrapper(self, rules):
-        """A vm.qemu that edits its command line: rules are (text, replacement) on every argument, ("+", [arguments]) puts those in front, ("after", text, [arguments]) behind
-        the argument that has the text."""
+        """A vm.qemu that edits its command line: rules are (text, replacement) on every argument,
+        ("+", [arguments]) puts those in front, ("after", text, [arguments]) behind the argument that has the text."""
         path = self.path("qemu")
         with open(path, "w") as f:
             f.write("#!/usr/bin/env python3\nimport os, sys\na = sys.argv[1:]\n")

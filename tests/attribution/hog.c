@@ -10,7 +10,8 @@
  *                                              it beside the agent, becomes the agent (/agent)
  *
  * EVENT is "group:name"; FILTER an expression of the kernel's, "" for none. OUT has lines "start end ns", in TSC cycles, written at
- * SIGTERM. For HOG_REST ns (environment; 0) after it has given the CPU back, events are ignored. A duration of 0 takes the CPU for no longer than it takes to write that down.
+ * SIGTERM. For HOG_REST ns (environment; 0) after it has given the CPU back, events are ignored. A duration of 0 takes the CPU for no
+ * longer than it takes to write that down.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -237,7 +237,9 @@ class Loop(Hog):
         nbdkit(world, sock, "memory", "192M")
         open(slow, "w").close()
         os.makedirs(disk, exist_ok=True)
-        world.start(["chrt", "-f", "1", "taskset", "-c", str(VCPU_ON), "nbdfuse", slow, f"nbd+unix:///?socket={sock}"], stderr=subprocess.DEVNULL)     # unmounts at its end
+        # It unmounts at its end.
+        world.start(["chrt", "-f", "1", "taskset", "-c", str(VCPU_ON), "nbdfuse", slow, f"nbd+unix:///?socket={sock}"],
+                    stderr=subprocess.DEVNULL)
         deadline = time.time() + 5
         while time.time() < deadline and not os.path.getsize(slow):
             time.sleep(0.05)
@@ -305,11 +307,9 @@ class Throttle(Stage):
     def rules(self, world):
         import bench
         return super().rules(world) + [bench.Qmp.rule(world), ("file=scratch-file", "file=slowed"),
-                                       ("+", ["-object", "throttle-group,id=slow"]), self.filter_rule()]
-
-    @staticmethod
-    def filter_rule():
-        return "after", "node-name=scratch-file,", ["-blockdev", "driver=throttle,node-name=slowed,throttle-group=slow,file=scratch-file"]
+                                       ("+", ["-object", "throttle-group,id=slow"]),
+                                       ("after", "node-name=scratch-file,",
+                                        ["-blockdev", "driver=throttle,node-name=slowed,throttle-group=slow,file=scratch-file"])]
 
     def inject(self, world, qemu, roles):
         import bench
@@ -368,7 +368,8 @@ class Quota(Stage):
         self.write("tasks", vcpu)
         os.mkdir(self.instance)
         world.later(lambda: os.rmdir(self.instance))
-        for name, text in (("trace_clock", "x86-tsc"), ("buffer_size_kb", "8192"), ("events/sched/sched_switch/filter", f"prev_pid=={vcpu}||next_pid=={vcpu}"),
+        for name, text in (("trace_clock", "x86-tsc"), ("buffer_size_kb", "8192"),
+                           ("events/sched/sched_switch/filter", f"prev_pid=={vcpu}||next_pid=={vcpu}"),
                            ("events/sched/sched_switch/enable", "1")):
             with open(f"{self.instance}/{name}", "w") as f:
                 f.write(text)
