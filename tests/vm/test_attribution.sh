@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Attribution end to end: real guests, all vantages, every bus and way to the host's file. The requests are matched, their phases sum to
-# what the application saw, nothing contradicts its bound; a copy of the database gives the same result. Faults: a vantage
-# missing, another user, a guest that dies in its window.
+# what the application saw, nothing contradicts its bound; a copy of the database gives the same result. A vantage that is
+# switched off is named, and its phases merge.
 set -u
 : "${O:?}" "${SRC:?}" "${BIFOCAL_BIN:?}"
 bifocal=$BIFOCAL_BIN/bifocal
