@@ -336,7 +336,7 @@ struct engine {
 	uint32_t fds;
 	bool direct, polls, null_backend, raw, virtio_blk;
 	bool queue_per_cpu;            /* of the guest's: what a CPU queues, it issues */
-	bool have_guest, have_vmm, have_host, have_host_block, have_notify, have_inject, have_kick, have_irq, have_submissions;
+	bool have_guest, have_vmm, have_host, have_host_block, have_notify, have_inject, have_kick, have_irq, have_submissions, have_calls;
 	int64_t wide;                  /* how far outside its bounds a stamp is still looked for */
 	bool causal;                   /* pass 1 */
 	uint64_t seen_kinds[SIGHT_KINDS / 64];

@@ -234,10 +234,11 @@ static void find_host(struct joint *j)
 		j->m.ambiguous = true;
 		return;
 	}
-	if (e->null_backend || (j->d && !j->s && e->have_submissions))
+	/* A VMM that makes no such call in all the run (a network's block device) serves by ways of its own. */
+	if (e->null_backend || (j->d && !j->s && (e->have_submissions || !e->have_calls)))
 		j->r->served = SERVED_VMM;
 	else
-		j->no_host = true;
+		j->no_host = e->have_calls;
 }
 
 static void place_device(struct joint *j)

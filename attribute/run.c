@@ -225,6 +225,7 @@ static void learn_kinds(struct engine *e)
 			 kind_seen(e, SIGHT_V_IDE_NOTIFY);
 	e->have_inject = kind_seen(e, SIGHT_V_INJECT) || kind_seen(e, SIGHT_V_NVME_IRQ) || kind_seen(e, SIGHT_V_AHCI_IRQ) ||
 			 kind_seen(e, SIGHT_V_LINE);
+	e->have_calls = kind_seen(e, SIGHT_H_ENTER);
 	e->have_submissions = kind_seen(e, SIGHT_V_PAIO) || kind_seen(e, SIGHT_V_LURING) || kind_seen(e, SIGHT_V_POOL_SUBMIT);
 }
 

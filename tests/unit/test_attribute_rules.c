@@ -454,6 +454,31 @@ static void a_rings_bios_are_told_apart(void **state)
 	wire_free(wire);
 }
 
+/* ---- a VMM that asks the host's kernel for nothing we know ---- */
+
+/* Its disk lies on a network: the host is traced, and no request has a call of its own. They are the VMM's, not unmatched. */
+static void a_vmm_without_calls_serves_by_itself(void **state)
+{
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	struct wire_life b = { .at = { 20, 22, 24, 25, 28, 30, NO, NO, NO, NO, 70, 72, 80, 82, 85 }, .sector = 16, .id = 0 };
+	const uint64_t key = 0x100010, start = WIRE_START + 30 * WIRE_US;
+	wire_guest_life(wire, WIRE_START, &b, 4096);
+	wire_see(wire, WIRE_VMM, start - 2 * WIRE_US, wire_plain(SIGHT_V_NOTIFY, WIRE_VQUEUE, WIRE_MAIN));
+	wire_see(wire, WIRE_VMM, start, wire_place(SIGHT_V_START, key, WIRE_MAIN, b.sector, 4096, IO_READ));
+	wire_see(wire, WIRE_VMM, start + 10, wire_place(SIGHT_V_BLK, 0x99, WIRE_MAIN, b.sector, 4096, IO_READ));
+	wire_see(wire, WIRE_VMM, start + 40 * WIRE_US, wire_plain(SIGHT_V_DONE, key, WIRE_MAIN));
+	wire_see(wire, WIRE_VMM, start + 42 * WIRE_US, wire_plain(SIGHT_V_INJECT, WIRE_VQUEUE, WIRE_MAIN));
+	wire_see(wire, WIRE_HOST, start + 5 * WIRE_US, wire_plain(SIGHT_H_WAKING, 77, WIRE_MAIN));
+	wire_io(wire, WIRE_START + 20 * WIRE_US, WIRE_START + 85 * WIRE_US, (struct io_record){ .sector = b.sector, .length = 4096, .result = 4096 }, 0);
+	world_attribute(w, wire);
+	assert_int_equal(w->got[0].cause, CAUSE_MATCHED);
+	assert_int_equal(w->got[0].served, SERVED_VMM);
+	is(w, 0, AT_DEVICE_START, 30);
+	is(w, 0, AT_DEVICE_DONE, 70);
+	wire_free(wire);
+}
+
 /* The host's driver had no room, and the request was issued twice: the next one at that place is not mistaken for it. */
 static void the_host_issues_again(void **state)
 {
@@ -487,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_split_shows_the_part_that_ended_last), cmocka_unit_test(the_outer_epochs_reach_to_the_ends),
 		cmocka_unit_test(a_refused_bio_is_queued_again), cmocka_unit_test(a_flush_serves_those_that_waited),
 		cmocka_unit_test(a_rings_bios_are_told_apart), cmocka_unit_test(the_host_issues_again),
+		cmocka_unit_test(a_vmm_without_calls_serves_by_itself),
 	};
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
