@@ -26,6 +26,7 @@ struct joint {
 	int64_t half;
 	struct guest_match m;
 	struct guest_request *g;
+	struct guest_request stand_in;         /* where the guest's kernel was not seen: what the application knows of its request */
 	struct device_request *d;
 	struct submission *s;
 	struct call *c;
@@ -278,7 +279,7 @@ static void bound_clock(const struct joint *j)
 static unsigned cause_of(const struct joint *j)
 {
 	const struct engine *e = j->e;
-	if (!e->have_guest)
+	if (!e->have_guest && !j->g)
 		return CAUSE_MATCHED;
 	if (j->m.ambiguous)
 		return CAUSE_AMBIGUOUS;
@@ -349,15 +350,38 @@ static void count_violations(struct joint *j)
 	}
 }
 
+/* Without the guest's kernel an I/O past its page cache is joined by what the application says: its place, between its two stamps. One that the
+ * guest split or merged is not found so. */
+static void stand_in(struct joint *j, const struct io_record *io, int64_t submit, int64_t reap)
+{
+	j->stand_in = (struct guest_request){
+		.sector = io->sector, .length = io->length, .op = io->op, .issue = submit, .complete = reap, .completed = true,
+	};
+	j->g = &j->stand_in;
+	j->m.found = true;
+	if (j->e->have_vmm)
+		j->d = vmm_find(j->e, j->g, (uint64_t)j->half);
+	if (j->d)
+		place_device(j);
+	find_host(j);
+	place_kick(j);
+	place_irq(j);
+}
+
 static void join_sides(struct joint *j, const struct io_record *io, int64_t submit, int64_t reap)
 {
 	struct engine *e = j->e;
 	struct attributed *r = j->r;
+	if (!e->have_guest) {
+		if (e->direct && e->clock.known && (e->have_vmm || e->have_host))
+			stand_in(j, io, submit, reap);
+		return;
+	}
 	guest_find(e, io, submit, reap, &j->m);
 	j->g = j->m.last;
 	r->children = (uint16_t)j->m.children;
 	if (!j->g) {
-		if (!e->direct && e->have_guest)
+		if (!e->direct)
 			r->served = SERVED_GUEST_CACHE;
 		return;
 	}

@@ -126,6 +126,33 @@ static void a_kick_after_the_start_is_anothers(void **state)
 	wire_free(wire);
 }
 
+/* ---- a guest whose kernel is not seen ---- */
+
+/* The application's place and time find the VMM's request; its phases stand, the guest's merge. What another job did at the same place later is not taken. */
+static void without_the_guests_kernel_the_rest_stands(void **state)
+{
+	struct attribute_world *w = *state;
+	struct wire *wire = wire_new();
+	struct wire_life a = { .at = { 20, NO, NO, NO, 28, 30, 35, 38, 60, 65, 70, 72, NO, NO, 85 }, .sector = 16, .id = 0 };
+	struct wire_life b = { .at = { 120, NO, NO, NO, 128, 130, 135, 138, 160, 165, 170, 172, NO, NO, 185 }, .sector = 16, .id = 1 };
+	struct wire_life lost = { .at = { 220, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, 285 }, .sector = 400, .id = 2 };
+	run(state, wire, (struct wire_life[]){ a, b, lost }, 3);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct attributed *r = &w->got[i];
+		const struct wire_life *l = i ? &b : &a;
+		assert_int_equal(r->cause, CAUSE_MATCHED);
+		assert_int_equal(r->served, SERVED_DEVICE);
+		for (unsigned k = 0; k < BOUNDARIES; k++)
+			if (l->at[k] != NO)
+				is(w, i, k, l->at[k]);
+			else
+				assert_false(r->seen >> k & 1 || r->suppressed >> k & 1);
+	}
+	assert_int_equal(w->got[2].cause, CAUSE_NO_VMM);
+	assert_int_equal(w->a->violations, 0);
+	wire_free(wire);
+}
+
 /* ---- injection and interrupt ---- */
 
 /* The handler that the interrupt for another request started finds this one too, which was done after it. */
@@ -513,6 +540,7 @@ int main(void)
 		cmocka_unit_test(a_refused_bio_is_queued_again), cmocka_unit_test(a_flush_serves_those_that_waited),
 		cmocka_unit_test(a_rings_bios_are_told_apart), cmocka_unit_test(the_host_issues_again),
 		cmocka_unit_test(a_vmm_without_calls_serves_by_itself),
+		cmocka_unit_test(without_the_guests_kernel_the_rest_stands),
 	};
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
