@@ -68,22 +68,15 @@ check 'an unknown event' refused 'none of stop cont savevm loadvm' --event 1s:ex
 check 'stop and cont, twice' run 3 raw 700ms:stop 1s:cont 1700ms:stop 1800ms:cont
 check '… three epochs, nothing lost' whole 3
 
-# Without a word from QEMU the exchange finds an epoch too, if the jump is wider than its bound; here QEMU tells.
-check 'twenty stops in a row' run 5 raw $(i=0; while [ $i -lt 20 ]; do echo "$((200 + i * 200))ms:stop $((300 + i * 200))ms:cont"; i=$((i + 1)); done)
-check '… twenty-one epochs, nothing lost' whole 21
-
 # ---- savevm and loadvm ----
 
-check 'savevm and loadvm' run 4 qcow2 1s:savevm 2500ms:loadvm
-check '… three epochs, nothing lost' whole 3
-check 'a second savevm, and loadvm of that one, twice' run 5 qcow2 500ms:savevm 1500ms:savevm 2500ms:loadvm 3500ms:loadvm
+check 'two savevms, and loadvm of the second one, twice' run 5 qcow2 500ms:savevm 1500ms:savevm 2500ms:loadvm 3500ms:loadvm
 check '… five epochs, nothing lost' whole 5
 
 # ---- migration ----
 
 check 'an NVMe disk does not migrate' refused 'NVMe' --vm disk.bus=nvme --event 1s:migrate
-check 'migrations, a stop between them' run 14 raw 500ms:migrate 5s:stop 5100ms:cont 5200ms:migrate
-check '… four epochs, nothing lost' whole 4
+# Migrations that succeed, and events by the dozen: test_events_random.sh.
 
 # Its second QEMU does not start.
 printf '#!/bin/sh\ncase "$*" in *-incoming*) echo "no room here" >&2; exit 1 ;; esac\nexec qemu-system-x86_64 "$@"\n' >"$work/qemu"
