@@ -35,6 +35,7 @@ go() {
 	"$bifocal" run --vm vm.accel=tcg --vm trace.host=off --vm trace.guest=off --workload runtime=500ms "$@" >"$work/out" 2>&1
 	status=$?
 	run=$((run + 1))
+	case "$*" in *iodepth*) deep=1 ;; *) deep=0 ;; esac
 	"$sights" "$BIFOCAL_DB" $run >"$work/seen" 2>&1
 }
 kind() { # name: how many of it QEMU showed
@@ -47,11 +48,13 @@ unordered() { sed -n 's/^unordered 0x4000 \([0-9]*\) .*/\1/p' "$work/seen"; }
 # The I/O records of the run, ramp included: what the guest's application submitted.
 ios() { "$bifocal" export "$run" 2>/dev/null | tail -n +2 | wc -l; }
 # All these kinds were seen as often as `ios` or a few more: the kernel reads the disk for itself too, outside of the window for the most part.
+# In company, neighbours that random places happen to have are merged by the guest's scheduler: one in a thousand, more or less.
 all_of() { # kinds…
 	want=$(ios)
+	merged=$((deep * want / 200))
 	for k; do
 		got=$(kind "$k")
-		if [ "$got" -lt "$want" ] || [ "$got" -gt $((want + 8)) ]; then
+		if [ "$got" -lt $((want - merged)) ] || [ "$got" -gt $((want + 8)) ]; then
 			echo "# $k: $got, of $want requests"
 			return 1
 		fi
