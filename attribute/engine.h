@@ -117,6 +117,9 @@ struct stream_in {
 	uint32_t epoch;
 	struct anchors anchors;        /* of a log */
 	bool ended;
+	bool kept;                     /* buf holds all of it, over both passes; times are on the axis, but for the guest's */
+	uint32_t *own;                 /* of a log that is kept: half-width of each time */
+	uint64_t passed;               /* of those kept: left out, since no join needs them */
 };
 
 struct lane_in {                       /* the I/O records of one job */
@@ -151,7 +154,7 @@ struct inputs {
 	bool given;                    /* the top of the heap was given, and has to move on first */
 	uint64_t depth;                /* I/Os of a job that are out at once, at most; 0: not known */
 	int64_t lag;                   /* an I/O comes this long after its reaping */
-	uint64_t passed;               /* sightings of the host that no join needs, and that were not given */
+	uint64_t passed;               /* of all streams: sightings of the host that no join needs, and that were not given */
 	uint64_t bytes;
 	struct clockmap *clock;
 };
