@@ -41,7 +41,8 @@ struct keyslot {
 struct keytab {
 	uint32_t *head;                /* slot + 1; 0: none */
 	struct keyslot *slot;
-	uint32_t slots, mask;
+	uint32_t slots, mask;          /* heads in use − 1: it grows with what is in */
+	uint32_t in, touched;          /* slots that are in; above all that ever were */
 };
 int keytab_init(struct keytab *t, uint32_t slots);      /* a power of two; -1 without memory */
 void keytab_fini(struct keytab *t);

@@ -44,7 +44,7 @@ void host_reset(struct host_side *h)
 	keytab_clear(&h->calls);
 	keytab_clear(&h->blocks);
 	keytab_clear(&h->threads);
-	memset(h->thread, 0, THREADS_MAX * sizeof(*h->thread));
+	memset(h->thread, 0, h->thread_count * sizeof(*h->thread));
 	h->call_ids = h->block_ids = 0;
 	h->thread_count = 0;
 }

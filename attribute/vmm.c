@@ -45,7 +45,7 @@ void vmm_reset(struct vmm_side *v)
 	keytab_clear(&v->keys);
 	keytab_clear(&v->submissions);
 	keytab_clear(&v->threads);
-	memset(v->thread, 0, THREADS_MAX * sizeof(*v->thread));
+	memset(v->thread, 0, v->thread_count * sizeof(*v->thread));
 	memset(v->nvme_notify, 0, sizeof(v->nvme_notify));
 	v->ids = v->submission_ids = 0;
 	v->thread_count = 0;
