@@ -241,13 +241,13 @@ struct call {
 	bool claimed, placed, searched;
 };
 
-struct host_block {
+struct host_block {                    /* what many are looked through for stands first, on one line of memory */
 	uint64_t id, sector, before;
 	int64_t first;                 /* when its bio was queued, or it was issued */
-	struct stamp issue, complete;
 	uint32_t length, thread, device;
 	uint8_t op;
 	bool claimed;
+	struct stamp issue, complete;
 };
 
 struct thread {
@@ -306,6 +306,7 @@ struct host_side {
 	struct keytab threads;
 	uint32_t thread_count;
 	struct distance *distance;     /* DISTANCES_MAX, a hash table; what was learnt stays over passes */
+	uint8_t *tag;                  /* of each: a byte of its hash */
 	struct distance top;           /* a copy of the one that has the most votes */
 };
 
