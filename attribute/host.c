@@ -357,11 +357,12 @@ static struct distance *distance_at(const struct host_side *h, uint32_t at, uint
 	return NULL;
 }
 
-/* The first of those that have the least votes gives way. */
+/* The first of those that have the least votes gives way: one never used, or mostly one that has a single vote. */
 static struct distance *make_distance(struct host_side *h, uint32_t at, uint8_t tag, uint64_t distance)
 {
-	uint32_t least = at;
-	for (uint32_t i = 1; i < PROBES && h->distance[least].votes; i++) {
+	const uint8_t *unused = memchr(h->tag + at, 0, PROBES);
+	uint32_t least = (unused ? (uint32_t)(unused - h->tag) : at) % DISTANCES_MAX;
+	for (uint32_t i = 1; i < PROBES && h->distance[least].votes > 1; i++) {
 		uint32_t one = (at + i) % DISTANCES_MAX;
 		if (h->distance[one].votes < h->distance[least].votes)
 			least = one;
