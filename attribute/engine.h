@@ -32,6 +32,12 @@ enum {
 	LANE_BYTES = 6 << 20,          /* all jobs' buffers together */
 };
 
+/* ---- memory ---- */
+
+/* n zeroed things of `size` bytes; NULL without memory. Freed with the same numbers; NULL is fine. */
+void *pool_new(size_t n, size_t size);
+void pool_free(void *p, size_t n, size_t size);
+
 /* ---- keys: where the objects of a ring are that are about one place ---- */
 
 struct keyslot {
@@ -119,6 +125,7 @@ struct stream_in {
 	struct anchors anchors;        /* of a log */
 	bool ended;
 	bool kept;                     /* buf holds all of it, over both passes; times are on the axis, but for the guest's */
+	uint64_t room;                 /* of those kept: what buf and own hold */
 	uint32_t *own;                 /* of a log that is kept: half-width of each time */
 	uint64_t passed;               /* of those kept: left out, since no join needs them */
 };

@@ -21,8 +21,8 @@ enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked a
 
 int host_init(struct host_side *h)
 {
-	h->call = calloc(POOL_CALLS, sizeof(*h->call));
-	h->block = calloc(POOL_CALLS, sizeof(*h->block));
+	h->call = pool_new(POOL_CALLS, sizeof(*h->call));
+	h->block = pool_new(POOL_CALLS, sizeof(*h->block));
 	h->thread = calloc(THREADS_MAX, sizeof(*h->thread));
 	h->distance = calloc(DISTANCES_MAX, sizeof(*h->distance));
 	h->tag = calloc(DISTANCES_MAX + PROBES, 1);
@@ -32,8 +32,8 @@ int host_init(struct host_side *h)
 
 void host_fini(struct host_side *h)
 {
-	free(h->call);
-	free(h->block);
+	pool_free(h->call, POOL_CALLS, sizeof(*h->call));
+	pool_free(h->block, POOL_CALLS, sizeof(*h->block));
 	free(h->thread);
 	free(h->distance);
 	free(h->tag);

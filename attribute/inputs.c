@@ -154,11 +154,21 @@ static int place_kept(struct inputs *in, struct stream_in *st, struct error *err
 	return 0;
 }
 
+static void free_kept(struct stream_in *st)
+{
+	pool_free(st->buf, st->room, sizeof(*st->buf));
+	pool_free(st->own, st->room, sizeof(*st->own));
+	st->buf = NULL;
+	st->own = NULL;
+	st->room = 0;
+}
+
 /* What a stream says of its length may be wrong: then it is read by chunks. */
 static int keep_one(struct inputs *in, struct stream_in *st, struct error *err)
 {
-	st->buf = malloc((st->is.events + 1) * sizeof(*st->buf));
-	st->own = of_a_log(st) ? malloc((st->is.events + 1) * sizeof(*st->own)) : NULL;
+	st->room = st->is.events;
+	st->buf = pool_new(st->room, sizeof(*st->buf));
+	st->own = of_a_log(st) ? pool_new(st->room, sizeof(*st->own)) : NULL;
 	if (!st->buf || (of_a_log(st) && !st->own))
 		return error_set(err, ERR_LIMIT, "out of memory for %llu sightings", (unsigned long long)st->is.events);
 	int rc = read_kept(in, st, st->is.events, err);
@@ -167,10 +177,7 @@ static int keep_one(struct inputs *in, struct stream_in *st, struct error *err)
 		in->bytes += kept_bytes(st, st->is.events);
 		return place_kept(in, st, err);
 	}
-	free(st->buf);
-	free(st->own);
-	st->buf = NULL;
-	st->own = NULL;
+	free_kept(st);
 	st->n = st->chunk = 0;
 	st->passed = 0;
 	return rc;
@@ -183,7 +190,7 @@ static int keep_streams(struct inputs *in, struct error *err)
 	uint64_t room = chunks < STREAM_BYTES ? STREAM_BYTES - chunks : 0;
 	for (uint32_t i = 0; i < 2 * in->streams; i++) {
 		struct stream_in *st = &in->stream[i % in->streams];
-		if (of_a_log(st) != (i < in->streams) || st->is.events > STREAM_BYTES || kept_bytes(st, st->is.events) > room)
+		if (of_a_log(st) != (i < in->streams) || !st->is.events || st->is.events > STREAM_BYTES || kept_bytes(st, st->is.events) > room)
 			continue;
 		if (keep_one(in, st, err) < 0)
 			return -1;
@@ -520,8 +527,9 @@ int inputs_open(struct inputs *in, struct store *s, uint64_t run, struct clockma
 void inputs_fini(struct inputs *in)
 {
 	for (uint32_t i = 0; in->stream && i < in->streams; i++) {
+		if (in->stream[i].room)
+			free_kept(&in->stream[i]);
 		free(in->stream[i].buf);
-		free(in->stream[i].own);
 		free(in->stream[i].anchors.list);
 	}
 	for (uint32_t i = 0; in->lane && i < in->lanes; i++)

@@ -13,15 +13,15 @@ enum { HEADS_FIRST = 1 << 8 };
 int keytab_init(struct keytab *t, uint32_t slots)
 {
 	*t = (struct keytab){ .slots = slots, .mask = (slots * 2 < HEADS_FIRST ? slots * 2 : HEADS_FIRST) - 1 };
-	t->head = calloc((size_t)slots * 2, sizeof(*t->head));
-	t->slot = calloc(slots, sizeof(*t->slot));
+	t->head = pool_new((size_t)slots * 2, sizeof(*t->head));
+	t->slot = pool_new(slots, sizeof(*t->slot));
 	return t->head && t->slot ? 0 : -1;
 }
 
 void keytab_fini(struct keytab *t)
 {
-	free(t->head);
-	free(t->slot);
+	pool_free(t->head, (size_t)t->slots * 2, sizeof(*t->head));
+	pool_free(t->slot, t->slots, sizeof(*t->slot));
 	memset(t, 0, sizeof(*t));
 }
 
