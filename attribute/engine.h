@@ -157,7 +157,7 @@ struct inputs {
 	uint32_t chunks, per_stream, per_lane;
 	struct sighting *scratch;
 	struct io_record *io_scratch;
-	struct { int64_t t, real; uint32_t source, own; } *heap;
+	struct heap_entry { int64_t t, real; uint32_t source, own; } *heap;
 	uint32_t heaped;
 	bool given;                    /* the top of the heap was given, and has to move on first */
 	uint64_t depth;                /* I/Os of a job that are out at once, at most; 0: not known */
@@ -351,6 +351,7 @@ struct engine {
 	bool have_guest, have_vmm, have_host, have_host_block, have_notify, have_inject, have_kick, have_irq, have_submissions;
 	int64_t wide;                  /* how far outside its bounds a stamp is still looked for */
 	bool causal;                   /* pass 1 */
+	uint8_t vantage_of[SIGHT_KINDS];
 	uint64_t seen_kinds[SIGHT_KINDS / 64];
 	uint64_t sightings[5];
 	uint64_t bytes;

@@ -273,40 +273,38 @@ static int refill_lane(struct inputs *in, struct lane_in *l, struct error *err)
 
 /* ---- the heap ---- */
 
-static inline bool before(const struct inputs *in, uint32_t a, uint32_t b)
+static inline bool before(const struct heap_entry *a, const struct heap_entry *b)
 {
-	return in->heap[a].t < in->heap[b].t || (in->heap[a].t == in->heap[b].t && in->heap[a].source < in->heap[b].source);
+	return a->t < b->t || (a->t == b->t && a->source < b->source);
 }
 
 static inline void swap(struct inputs *in, uint32_t a, uint32_t b)
 {
-	__typeof__(*in->heap) x = in->heap[a];
+	struct heap_entry x = in->heap[a];
 	in->heap[a] = in->heap[b];
 	in->heap[b] = x;
 }
 
 static void sift_down(struct inputs *in, uint32_t i)
 {
-	for (;;) {
-		uint32_t least = i, l = 2 * i + 1;
-		if (l < in->heaped && before(in, l, least))
-			least = l;
-		if (l + 1 < in->heaped && before(in, l + 1, least))
-			least = l + 1;
-		if (least == i)
-			return;
-		swap(in, i, least);
-		i = least;
+	struct heap_entry moved = in->heap[i];
+	for (uint32_t least; (least = 2 * i + 1) < in->heaped; i = least) {
+		if (least + 1 < in->heaped && before(&in->heap[least + 1], &in->heap[least]))
+			least++;
+		if (!before(&in->heap[least], &moved))
+			break;
+		in->heap[i] = in->heap[least];
 	}
+	in->heap[i] = moved;
 }
 
 static void sift_up(struct inputs *in, uint32_t i)
 {
-	for (; i && before(in, i, (i - 1) / 2); i = (i - 1) / 2)
+	for (; i && before(&in->heap[i], &in->heap[(i - 1) / 2]); i = (i - 1) / 2)
 		swap(in, i, (i - 1) / 2);
 }
 
-static int peek_kept(const struct inputs *in, struct stream_in *st, int64_t *t, uint32_t *own)
+static inline int peek_kept(const struct inputs *in, struct stream_in *st, int64_t *t, uint32_t *own)
 {
 	if (st->at == st->n)
 		return 0;

@@ -314,9 +314,8 @@ static bool marked(const struct engine *e, int64_t from, int64_t to)
 static bool in_epoch(const struct joint *j)
 {
 	const struct epoch_map *m = &j->e->clock.epoch[j->epoch];
-	for (unsigned b = 0; b < BOUNDARIES; b++) {
-		if (!(j->r->seen & 1u << b))
-			continue;
+	for (unsigned rest = j->r->seen; rest; rest &= rest - 1) {
+		unsigned b = (unsigned)__builtin_ctz(rest);
 		int64_t t = (int64_t)(j->r->at[b] - (uint64_t)m->mid - j->e->clock.base);
 		int64_t room = boundary_in_guest(b) ? j->half : 0;
 		if (t < m->from || t > m->to || (uint64_t)t_sub(t, m->from) < (uint64_t)room || (uint64_t)t_sub(m->to, t) < (uint64_t)room)
@@ -337,12 +336,10 @@ static void count_violations(struct joint *j)
 {
 	struct attributed *r = j->r;
 	unsigned from = AT_APP_SUBMIT;
-	for (unsigned to = 1; to < BOUNDARIES; to++) {
-		if (!(r->seen & 1u << to))
-			continue;
+	for (unsigned rest = r->seen & ~1u; rest; rest &= rest - 1) {
+		unsigned to = (unsigned)__builtin_ctz(rest);
 		int64_t span = t_sub((int64_t)r->at[to], (int64_t)r->at[from]);
-		uint64_t bound = attributed_bound(r, from, to);
-		if (span < 0 && 0 - (uint64_t)span > bound)
+		if (span < 0 && 0 - (uint64_t)span > attributed_bound(r, from, to))
 			r->violations++;
 		from = to;
 	}
