@@ -114,17 +114,20 @@ static uint64_t kept_bytes(const struct stream_in *st, uint64_t n)
 static int read_kept(struct inputs *in, struct stream_in *st, uint64_t most, struct error *err)
 {
 	for (;; st->chunk++) {
-		int n = read_chunk(in, st, in->scratch, err);
+		struct sighting *out = most - st->n >= SIGHT_CHUNK ? st->buf + st->n : in->scratch;
+		int n = read_chunk(in, st, out, err);
 		if (n <= 0)
 			return n < 0 ? -1 : 1;
 		for (int i = 0; i < n; i++) {
-			if (passes(&in->scratch[i])) {
+			if (passes(&out[i])) {
 				st->passed++;
 				continue;
 			}
 			if (st->n == most)
 				return 0;
-			st->buf[st->n++] = in->scratch[i];
+			if (&st->buf[st->n] != &out[i])
+				st->buf[st->n] = out[i];
+			st->n++;
 		}
 	}
 }
@@ -138,14 +141,16 @@ static int place_kept(struct inputs *in, struct stream_in *st, struct error *err
 			return error_set(err, ERR_LIMIT, "out of memory for clock anchors");
 	if (of_a_log(st))
 		logmap_seal(&st->anchors);
+	if (st->is.clock == STREAM_GUEST_TSC)
+		return 0;
 	for (uint32_t i = 0; i < st->n; i++) {
-		struct sighting s = st->buf[i];
 		int64_t t = 0;
 		uint32_t own = 0;
-		if (!on_axis(in, st, &s, &t, &own))
+		if (!on_axis(in, st, &st->buf[i], &t, &own))
 			continue;
-		s.time = st->is.clock == STREAM_GUEST_TSC ? s.time : (uint64_t)t;
-		st->buf[placed] = s;
+		if (placed != i)
+			st->buf[placed] = st->buf[i];
+		st->buf[placed].time = (uint64_t)t;
 		if (st->own)
 			st->own[placed] = own;
 		placed++;
