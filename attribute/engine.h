@@ -313,7 +313,7 @@ struct host_side {
 	struct keytab threads;
 	uint32_t thread_count;
 	struct distance *distance;     /* DISTANCES_MAX, a hash table; what was learnt stays over passes */
-	uint8_t *tag;                  /* of each: a byte of its hash */
+	uint8_t *tag, *few;            /* of each: a byte of its hash; its votes, as long as a byte holds them */
 	struct distance top;           /* a copy of the one that has the most votes */
 };
 

@@ -26,8 +26,9 @@ int host_init(struct host_side *h)
 	h->thread = calloc(THREADS_MAX, sizeof(*h->thread));
 	h->distance = calloc(DISTANCES_MAX, sizeof(*h->distance));
 	h->tag = calloc(DISTANCES_MAX + PROBES, 1);
+	h->few = calloc(DISTANCES_MAX + PROBES, 1);
 	int bad = keytab_init(&h->calls, POOL_CALLS) | keytab_init(&h->blocks, POOL_CALLS) | keytab_init(&h->threads, THREADS_MAX);
-	return h->call && h->block && h->thread && h->distance && h->tag && !bad ? 0 : -1;
+	return h->call && h->block && h->thread && h->distance && h->tag && h->few && !bad ? 0 : -1;
 }
 
 void host_fini(struct host_side *h)
@@ -37,6 +38,7 @@ void host_fini(struct host_side *h)
 	free(h->thread);
 	free(h->distance);
 	free(h->tag);
+	free(h->few);
 	keytab_fini(&h->calls);
 	keytab_fini(&h->blocks);
 	keytab_fini(&h->threads);
@@ -357,21 +359,27 @@ static struct distance *distance_at(const struct host_side *h, uint32_t at, uint
 	return NULL;
 }
 
+/* What lies over the table's end is read on behind it. */
+static void put_beside(uint8_t *bytes, uint32_t at, uint8_t v)
+{
+	bytes[at] = v;
+	if (at < PROBES)
+		bytes[DISTANCES_MAX + at] = v;
+}
+
 /* The first of those that have the least votes gives way: one never used, or mostly one that has a single vote. */
 static struct distance *make_distance(struct host_side *h, uint32_t at, uint8_t tag, uint64_t distance)
 {
-	const uint8_t *unused = memchr(h->tag + at, 0, PROBES);
-	uint32_t least = (unused ? (uint32_t)(unused - h->tag) : at) % DISTANCES_MAX;
-	for (uint32_t i = 1; i < PROBES && h->distance[least].votes > 1; i++) {
+	const uint8_t *few = memchr(h->few + at, 0, PROBES);
+	few = few ? few : memchr(h->few + at, 1, PROBES);
+	uint32_t least = (few ? (uint32_t)(few - h->few) : at) % DISTANCES_MAX;
+	for (uint32_t i = 1; !few && i < PROBES; i++) {
 		uint32_t one = (at + i) % DISTANCES_MAX;
 		if (h->distance[one].votes < h->distance[least].votes)
 			least = one;
 	}
 	h->distance[least] = (struct distance){ .distance = distance };
-	h->tag[least] = tag;
-	/* What lies over the end is read on behind it. */
-	if (least < PROBES)
-		h->tag[DISTANCES_MAX + least] = tag;
+	put_beside(h->tag, least, tag);
 	return &h->distance[least];
 }
 
@@ -389,6 +397,8 @@ static uint32_t vote(struct host_side *h, uint64_t distance)
 {
 	struct distance *d = distance_of(h, distance, true);
 	d->votes += d->votes < UINT32_MAX;
+	if (d->votes <= UINT8_MAX)
+		put_beside(h->few, (uint32_t)(d - h->distance), (uint8_t)d->votes);
 	if (d->votes >= h->top.votes)
 		h->top = *d;
 	return d->votes;
