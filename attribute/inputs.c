@@ -179,7 +179,7 @@ static int keep_one(struct inputs *in, struct stream_in *st, struct error *err)
 	int rc = read_kept(in, st, st->is.events, err);
 	if (rc > 0) {
 		st->kept = true;
-		in->bytes += kept_bytes(st, st->is.events);
+		in->bytes += kept_bytes(st, st->room);
 		return place_kept(in, st, err);
 	}
 	free_kept(st);
@@ -188,11 +188,18 @@ static int keep_one(struct inputs *in, struct stream_in *st, struct error *err)
 	return rc;
 }
 
-/* As many as there is room for beside a chunk of every other one; logs first, which are the longest and the dearest. */
+static uint32_t records_per_lane(const struct inputs *in)
+{
+	uint64_t most = LANE_BYTES / sizeof(struct io_record) / (in->lanes ? in->lanes : 1);
+	return most < IOREC_CHUNK ? (uint32_t)most : IOREC_CHUNK;
+}
+
+/* As many as there is room for beside all jobs' records and a chunk of every other one; logs first, which are the longest and the dearest. */
 static int keep_streams(struct inputs *in, struct error *err)
 {
-	uint64_t chunks = in->streams * (uint64_t)SIGHT_CHUNK * sizeof(struct sighting);
-	uint64_t room = chunks < STREAM_BYTES ? STREAM_BYTES - chunks : 0;
+	uint64_t taken = in->streams * (uint64_t)SIGHT_CHUNK * sizeof(struct sighting) +
+			 in->lanes * (uint64_t)records_per_lane(in) * sizeof(struct io_record);
+	uint64_t room = taken < STREAM_BYTES ? STREAM_BYTES - taken : 0;
 	for (uint32_t i = 0; i < 2 * in->streams; i++) {
 		struct stream_in *st = &in->stream[i % in->streams];
 		if (of_a_log(st) != (i < in->streams) || !st->is.events || st->is.events > STREAM_BYTES || kept_bytes(st, st->is.events) > room)
@@ -497,9 +504,9 @@ static int reserve(struct inputs *in, struct error *err)
 	for (uint32_t i = 0; i < in->streams; i++)
 		streams += !in->stream[i].kept;
 	/* Kept ones have left room for a chunk of each other one. */
-	uint64_t per_stream = STREAM_BYTES / sizeof(struct sighting) / (streams ? streams : 1), per_lane = LANE_BYTES / sizeof(struct io_record) / lanes;
+	uint64_t per_stream = STREAM_BYTES / sizeof(struct sighting) / (streams ? streams : 1);
 	in->per_stream = per_stream < SIGHT_CHUNK ? (uint32_t)per_stream : SIGHT_CHUNK;
-	in->per_lane = per_lane < IOREC_CHUNK ? (uint32_t)per_lane : IOREC_CHUNK;
+	in->per_lane = records_per_lane(in);
 	in->heap = calloc(in->streams + lanes, sizeof(*in->heap));
 	bool ok = in->heap != NULL;
 	for (uint32_t i = 0; i < in->streams; i++)
@@ -522,7 +529,7 @@ int inputs_open(struct inputs *in, struct store *s, uint64_t run, struct clockma
 	int rc = in->scratch ? store_each_stream(s, run, take_stream, in, err) : 1;
 	if (rc > 0)
 		return error_set(err, ERR_LIMIT, "out of memory for streams");
-	if (rc < 0 || keep_streams(in, err) || gather_anchors(in, err) || list_chunks(in, each, ctx, err))
+	if (rc < 0 || list_chunks(in, each, ctx, err) || keep_streams(in, err) || gather_anchors(in, err))
 		return -1;
 	return reserve(in, err);
 }

@@ -398,7 +398,8 @@ void join_io(struct engine *e, const struct io_ref *io, struct attributed *r)
 		r->cause = was == CAUSE_MATCHED ? CAUSE_EPOCH : (uint8_t)was;
 		return;
 	}
-	count_violations(&j);
+	if (!e->causal)
+		count_violations(&j);
 	if (r->cause != CAUSE_MATCHED)
 		return;
 	r->cause = (uint8_t)cause_of(&j);
