@@ -27,7 +27,7 @@ enum {
 	MARKS_MAX = 256,               /* the latest ones; an I/O looks at those inside it */
 	WALK_MAX = 256,                /* candidates looked at for one request */
 	BLK_MAX = 32,                  /* requests that virtio-blk submits as one, at most */
-	STREAM_BYTES = 26 << 20,       /* all streams' buffers together */
+	STREAM_BYTES = 26 << 20,       /* all streams' buffers together, kept or by chunks */
 	DISTANCES_MAX = 1 << 14,       /* of the file's extents; those least voted for give way */
 	LANE_BYTES = 6 << 20,          /* all jobs' buffers together */
 };
