@@ -243,9 +243,8 @@ static void add_spans(struct account *a, struct attribution *out, const struct a
 {
 	uint64_t total = r->io.reap - r->io.submit, sum = 0;
 	unsigned from = AT_APP_SUBMIT;
-	for (unsigned to = AT_APP_SUBMIT + 1; to < BOUNDARIES; to++) {
-		if (!(r->seen & 1u << to))
-			continue;
+	for (unsigned rest = r->seen & ~(1u << AT_APP_SUBMIT); rest; rest &= rest - 1) {
+		unsigned to = (unsigned)__builtin_ctz(rest);
 		add_span(a, r, from, to, in);
 		sum += r->at[to] - r->at[from];
 		from = to;

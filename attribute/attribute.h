@@ -3,7 +3,7 @@
  * Attribution: from the raw stamps of a stored run to where each request's time went.
  *
  * It reads the store and nothing else, so that any run can be attributed again, on any machine, with the same result. Two passes over
- * the run's streams, side by side in time order, a chunk of each in memory:
+ * the run's streams, side by side in time order, those that fit in memory, of the others a chunk of each:
  *   1. clocks: the requests themselves bound the offset (tier `causal`); with the bounds that were stored, it gives each epoch's map.
  *   2. join: each application I/O finds the sightings of its request, vantage by vantage; phases, causes, examples.
  *

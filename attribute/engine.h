@@ -27,10 +27,16 @@ enum {
 	MARKS_MAX = 256,               /* the latest ones; an I/O looks at those inside it */
 	WALK_MAX = 256,                /* candidates looked at for one request */
 	BLK_MAX = 32,                  /* requests that virtio-blk submits as one, at most */
-	STREAM_BYTES = 26 << 20,       /* all streams' buffers together */
+	STREAM_BYTES = 26 << 20,       /* all streams' buffers together, kept or by chunks */
 	DISTANCES_MAX = 1 << 14,       /* of the file's extents; those least voted for give way */
 	LANE_BYTES = 6 << 20,          /* all jobs' buffers together */
 };
+
+/* ---- memory ---- */
+
+/* n zeroed things of `size` bytes; NULL without memory. Freed with the same numbers; NULL is fine. */
+void *pool_new(size_t n, size_t size);
+void pool_free(void *p, size_t n, size_t size);
 
 /* ---- keys: where the objects of a ring are that are about one place ---- */
 
@@ -41,7 +47,8 @@ struct keyslot {
 struct keytab {
 	uint32_t *head;                /* slot + 1; 0: none */
 	struct keyslot *slot;
-	uint32_t slots, mask;
+	uint32_t slots, mask;          /* heads in use − 1: it grows with what is in */
+	uint32_t in, touched;          /* slots that are in; above all that ever were */
 };
 int keytab_init(struct keytab *t, uint32_t slots);      /* a power of two; -1 without memory */
 void keytab_fini(struct keytab *t);
@@ -117,6 +124,10 @@ struct stream_in {
 	uint32_t epoch;
 	struct anchors anchors;        /* of a log */
 	bool ended;
+	bool kept;                     /* buf holds all of it, over both passes; times are on the axis, but for the guest's */
+	uint64_t room;                 /* of those kept: what buf and own hold */
+	uint32_t *own;                 /* of a log that is kept: half-width of each time */
+	uint64_t passed;               /* of those kept: left out, since no join needs them */
 };
 
 struct lane_in {                       /* the I/O records of one job */
@@ -146,12 +157,12 @@ struct inputs {
 	uint32_t chunks, per_stream, per_lane;
 	struct sighting *scratch;
 	struct io_record *io_scratch;
-	struct { int64_t t, real; uint32_t source, own; } *heap;
+	struct heap_entry { int64_t t, real; uint32_t source, own; } *heap;
 	uint32_t heaped;
 	bool given;                    /* the top of the heap was given, and has to move on first */
 	uint64_t depth;                /* I/Os of a job that are out at once, at most; 0: not known */
 	int64_t lag;                   /* an I/O comes this long after its reaping */
-	uint64_t passed;               /* sightings of the host that no join needs, and that were not given */
+	uint64_t passed;               /* of all streams: sightings of the host that no join needs, and that were not given */
 	uint64_t bytes;
 	struct clockmap *clock;
 };
@@ -237,13 +248,13 @@ struct call {
 	bool claimed, placed, searched;
 };
 
-struct host_block {
+struct host_block {                    /* what many are looked through for stands first, on one line of memory */
 	uint64_t id, sector, before;
 	int64_t first;                 /* when its bio was queued, or it was issued */
-	struct stamp issue, complete;
 	uint32_t length, thread, device;
 	uint8_t op;
 	bool claimed;
+	struct stamp issue, complete;
 };
 
 struct thread {
@@ -302,6 +313,7 @@ struct host_side {
 	struct keytab threads;
 	uint32_t thread_count;
 	struct distance *distance;     /* DISTANCES_MAX, a hash table; what was learnt stays over passes */
+	uint8_t *tag, *few;            /* of each: a byte of its hash; its votes, as long as a byte holds them */
 	struct distance top;           /* a copy of the one that has the most votes */
 };
 
@@ -339,6 +351,7 @@ struct engine {
 	bool have_guest, have_vmm, have_host, have_host_block, have_notify, have_inject, have_kick, have_irq, have_submissions, have_calls;
 	int64_t wide;                  /* how far outside its bounds a stamp is still looked for */
 	bool causal;                   /* pass 1 */
+	uint8_t vantage_of[SIGHT_KINDS];
 	uint64_t seen_kinds[SIGHT_KINDS / 64];
 	uint64_t sightings[5];
 	uint64_t bytes;

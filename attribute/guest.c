@@ -20,16 +20,16 @@ enum { MASK = POOL_REQUESTS - 1, QUEUE_NEW = 16 };
 
 int guest_init(struct guest_side *g)
 {
-	g->bio = calloc(POOL_REQUESTS, sizeof(*g->bio));
-	g->request = calloc(POOL_REQUESTS, sizeof(*g->request));
+	g->bio = pool_new(POOL_REQUESTS, sizeof(*g->bio));
+	g->request = pool_new(POOL_REQUESTS, sizeof(*g->request));
 	int bad = keytab_init(&g->bios, POOL_REQUESTS) | keytab_init(&g->requests, POOL_REQUESTS);
 	return g->bio && g->request && !bad ? 0 : -1;
 }
 
 void guest_fini(struct guest_side *g)
 {
-	free(g->bio);
-	free(g->request);
+	pool_free(g->bio, POOL_REQUESTS, sizeof(*g->bio));
+	pool_free(g->request, POOL_REQUESTS, sizeof(*g->request));
 	keytab_fini(&g->bios);
 	keytab_fini(&g->requests);
 }

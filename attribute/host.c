@@ -11,6 +11,7 @@
  * file's as every other one's. In pass 1 each request votes for the distances of all bios under its call; the true ones are voted for
  * again and again, others only by chance.
  */
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,20 +21,24 @@ enum { MASK = POOL_CALLS - 1, BACK_MAX = 512 /* calls or block requests looked a
 
 int host_init(struct host_side *h)
 {
-	h->call = calloc(POOL_CALLS, sizeof(*h->call));
-	h->block = calloc(POOL_CALLS, sizeof(*h->block));
+	h->call = pool_new(POOL_CALLS, sizeof(*h->call));
+	h->block = pool_new(POOL_CALLS, sizeof(*h->block));
 	h->thread = calloc(THREADS_MAX, sizeof(*h->thread));
 	h->distance = calloc(DISTANCES_MAX, sizeof(*h->distance));
+	h->tag = calloc(DISTANCES_MAX + PROBES, 1);
+	h->few = calloc(DISTANCES_MAX + PROBES, 1);
 	int bad = keytab_init(&h->calls, POOL_CALLS) | keytab_init(&h->blocks, POOL_CALLS) | keytab_init(&h->threads, THREADS_MAX);
-	return h->call && h->block && h->thread && h->distance && !bad ? 0 : -1;
+	return h->call && h->block && h->thread && h->distance && h->tag && h->few && !bad ? 0 : -1;
 }
 
 void host_fini(struct host_side *h)
 {
-	free(h->call);
-	free(h->block);
+	pool_free(h->call, POOL_CALLS, sizeof(*h->call));
+	pool_free(h->block, POOL_CALLS, sizeof(*h->block));
 	free(h->thread);
 	free(h->distance);
+	free(h->tag);
+	free(h->few);
 	keytab_fini(&h->calls);
 	keytab_fini(&h->blocks);
 	keytab_fini(&h->threads);
@@ -44,7 +49,7 @@ void host_reset(struct host_side *h)
 	keytab_clear(&h->calls);
 	keytab_clear(&h->blocks);
 	keytab_clear(&h->threads);
-	memset(h->thread, 0, THREADS_MAX * sizeof(*h->thread));
+	memset(h->thread, 0, h->thread_count * sizeof(*h->thread));
 	h->call_ids = h->block_ids = 0;
 	h->thread_count = 0;
 }
@@ -333,29 +338,70 @@ struct call *host_find_guest(struct engine *e, struct guest_request *g, uint64_t
 
 /* ---- where the file's extents lie ---- */
 
-static struct distance *distance_of(struct host_side *h, uint64_t distance, bool make)
+/* Bytes of x that are zero, as their top bits; a byte above one may be marked that is not. */
+static inline uint64_t zero_bytes(uint64_t x)
 {
-	uint32_t at = (uint32_t)(distance * 0x9e3779b97f4a7c15ull >> 40);
-	struct distance *least = NULL;
-	for (uint32_t i = 0; i < PROBES; i++) {
-		struct distance *d = &h->distance[(at + i) % DISTANCES_MAX];
-		if (d->votes && d->distance == distance)
-			return d;
-		if (!least || d->votes < least->votes)
-			least = d;
-	}
-	if (!make)
-		return NULL;
-	*least = (struct distance){ .distance = distance };
-	return least;
+	return (x - 0x0101010101010101) & ~x & 0x8080808080808080;
 }
 
-static void vote(struct host_side *h, uint64_t distance)
+/* A byte of each entry's hash stands beside the table, so that one look tells which of the PROBES may be it; 0: never used. */
+static struct distance *distance_at(const struct host_side *h, uint32_t at, uint8_t tag, uint64_t distance)
+{
+	for (uint32_t i = 0; i < PROBES; i += 8) {
+		uint64_t eight;
+		memcpy(&eight, h->tag + at + i, sizeof(eight));
+		for (uint64_t like = zero_bytes(le64toh(eight) ^ tag * UINT64_C(0x0101010101010101)); like; like &= like - 1) {
+			struct distance *d = &h->distance[(at + i + (uint32_t)__builtin_ctzll(like) / 8) % DISTANCES_MAX];
+			if (d->votes && d->distance == distance)
+				return d;
+		}
+	}
+	return NULL;
+}
+
+/* What lies over the table's end is read on behind it. */
+static void put_beside(uint8_t *bytes, uint32_t at, uint8_t v)
+{
+	bytes[at] = v;
+	if (at < PROBES)
+		bytes[DISTANCES_MAX + at] = v;
+}
+
+/* The first of those that have the least votes gives way: one never used, or mostly one that has a single vote. */
+static struct distance *make_distance(struct host_side *h, uint32_t at, uint8_t tag, uint64_t distance)
+{
+	const uint8_t *few = memchr(h->few + at, 0, PROBES);
+	few = few ? few : memchr(h->few + at, 1, PROBES);
+	uint32_t least = (few ? (uint32_t)(few - h->few) : at) % DISTANCES_MAX;
+	for (uint32_t i = 1; !few && i < PROBES; i++) {
+		uint32_t one = (at + i) % DISTANCES_MAX;
+		if (h->distance[one].votes < h->distance[least].votes)
+			least = one;
+	}
+	h->distance[least] = (struct distance){ .distance = distance };
+	put_beside(h->tag, least, tag);
+	return &h->distance[least];
+}
+
+static struct distance *distance_of(struct host_side *h, uint64_t distance, bool make)
+{
+	uint64_t hash = distance * 0x9e3779b97f4a7c15ull;
+	uint32_t at = (uint32_t)(hash >> 40) % DISTANCES_MAX;
+	uint8_t tag = (uint8_t)(1 + (hash >> 54) % 255);
+	struct distance *d = distance_at(h, at, tag, distance);
+	return d || !make ? d : make_distance(h, at, tag, distance);
+}
+
+/* Returns how many it has then. */
+static uint32_t vote(struct host_side *h, uint64_t distance)
 {
 	struct distance *d = distance_of(h, distance, true);
 	d->votes += d->votes < UINT32_MAX;
+	if (d->votes <= UINT8_MAX)
+		put_beside(h->few, (uint32_t)(d - h->distance), (uint8_t)d->votes);
 	if (d->votes >= h->top.votes)
 		h->top = *d;
+	return d->votes;
 }
 
 static uint32_t votes_for(struct host_side *h, uint64_t distance)
@@ -407,11 +453,10 @@ struct host_block *host_block_of(struct engine *e, struct call *c, uint64_t *rem
 	/* Else all are looked at. */
 	b = found ? NULL : b;
 	for (int i = 0; b && i < BACK_MAX && b->first >= c->enter.t; i++, b = block_of(h, b->before)) {
-		if (!fits_call(b, c, op, length))
+		/* Those that others have taken still have their vote, while votes are taken. */
+		if ((b->claimed && !e->causal) || !fits_call(b, c, op, length))
 			continue;
-		if (e->causal && sector)
-			vote(h, b->sector - *sector);
-		uint32_t votes = sector ? votes_for(h, b->sector - *sector) : 0;
+		uint32_t votes = !sector ? 0 : e->causal ? vote(h, b->sector - *sector) : votes_for(h, b->sector - *sector);
 		if (b->claimed || votes < most)
 			continue;
 		most = votes;

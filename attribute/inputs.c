@@ -2,7 +2,8 @@
 /*
  * All streams and all jobs' I/O records side by side, in the order of the axis: a heap of what comes next in each.
  *
- * Each stream holds a chunk, or a part of one where there are very many streams; each job a part of a chunk likewise. Records of a
+ * A stream that fits into memory is unpacked once and kept over both passes, its host's and logs' stamps on the axis (pass 1 moves none but
+ * the guest's). Of the others each holds a chunk, or a part of one where there are very many; each job a part of a chunk likewise. Records of a
  * chunk are one job's, in the order in which they were reaped, so a job is merged like a stream, by reaping time.
  */
 #include <stdlib.h>
@@ -91,6 +92,125 @@ static bool on_axis(struct inputs *in, struct stream_in *st, const struct sighti
 	}
 }
 
+/* For the waterfall alone, and there are many of them. */
+static inline bool passes(const struct sighting *s)
+{
+	return s->kind == SIGHT_H_WAKING || s->kind == SIGHT_H_SWITCH;
+}
+
+/* ---- streams that are kept ---- */
+
+static bool of_a_log(const struct stream_in *st)
+{
+	return st->is.clock == STREAM_REALTIME || st->is.clock == STREAM_MONOTONIC;
+}
+
+static uint64_t kept_bytes(const struct stream_in *st, uint64_t n)
+{
+	return n * (sizeof(*st->buf) + (of_a_log(st) ? sizeof(*st->own) : 0));
+}
+
+/* All that is given of it. 1; 0 when there are more than `most`: it is not kept; -1 with err. */
+static int read_kept(struct inputs *in, struct stream_in *st, uint64_t most, struct error *err)
+{
+	for (;; st->chunk++) {
+		struct sighting *out = most - st->n >= SIGHT_CHUNK ? st->buf + st->n : in->scratch;
+		int n = read_chunk(in, st, out, err);
+		if (n <= 0)
+			return n < 0 ? -1 : 1;
+		for (int i = 0; i < n; i++) {
+			if (passes(&out[i])) {
+				st->passed++;
+				continue;
+			}
+			if (st->n == most)
+				return 0;
+			if (&st->buf[st->n] != &out[i])
+				st->buf[st->n] = out[i];
+			st->n++;
+		}
+	}
+}
+
+/* Onto the axis; those that have no place on it are left out. */
+static int place_kept(struct inputs *in, struct stream_in *st, struct error *err)
+{
+	uint32_t placed = 0;
+	for (uint32_t i = 0; of_a_log(st) && i < st->n; i++)
+		if (st->buf[i].kind == SIGHT_ANCHOR && logmap_take(&st->anchors, in->clock, &st->buf[i]))
+			return error_set(err, ERR_LIMIT, "out of memory for clock anchors");
+	if (of_a_log(st))
+		logmap_seal(&st->anchors);
+	if (st->is.clock == STREAM_GUEST_TSC)
+		return 0;
+	for (uint32_t i = 0; i < st->n; i++) {
+		int64_t t = 0;
+		uint32_t own = 0;
+		if (!on_axis(in, st, &st->buf[i], &t, &own))
+			continue;
+		if (placed != i)
+			st->buf[placed] = st->buf[i];
+		st->buf[placed].time = (uint64_t)t;
+		if (st->own)
+			st->own[placed] = own;
+		placed++;
+	}
+	st->n = placed;
+	return 0;
+}
+
+static void free_kept(struct stream_in *st)
+{
+	pool_free(st->buf, st->room, sizeof(*st->buf));
+	pool_free(st->own, st->room, sizeof(*st->own));
+	st->buf = NULL;
+	st->own = NULL;
+	st->room = 0;
+}
+
+/* What a stream says of its length may be wrong: then it is read by chunks. */
+static int keep_one(struct inputs *in, struct stream_in *st, struct error *err)
+{
+	st->room = st->is.events;
+	st->buf = pool_new(st->room, sizeof(*st->buf));
+	st->own = of_a_log(st) ? pool_new(st->room, sizeof(*st->own)) : NULL;
+	if (!st->buf || (of_a_log(st) && !st->own))
+		return error_set(err, ERR_LIMIT, "out of memory for %llu sightings", (unsigned long long)st->is.events);
+	int rc = read_kept(in, st, st->is.events, err);
+	if (rc > 0) {
+		st->kept = true;
+		in->bytes += kept_bytes(st, st->room);
+		return place_kept(in, st, err);
+	}
+	free_kept(st);
+	st->n = st->chunk = 0;
+	st->passed = 0;
+	return rc;
+}
+
+static uint32_t records_per_lane(const struct inputs *in)
+{
+	uint64_t most = LANE_BYTES / sizeof(struct io_record) / (in->lanes ? in->lanes : 1);
+	return most < IOREC_CHUNK ? (uint32_t)most : IOREC_CHUNK;
+}
+
+/* As many as there is room for beside all jobs' records and a chunk of every other one; logs first, which are the longest and the dearest. */
+static int keep_streams(struct inputs *in, struct error *err)
+{
+	uint64_t taken = in->streams * (uint64_t)SIGHT_CHUNK * sizeof(struct sighting) +
+			 in->lanes * (uint64_t)records_per_lane(in) * sizeof(struct io_record);
+	uint64_t room = taken < STREAM_BYTES ? STREAM_BYTES - taken : 0;
+	for (uint32_t i = 0; i < 2 * in->streams; i++) {
+		struct stream_in *st = &in->stream[i % in->streams];
+		if (of_a_log(st) != (i < in->streams) || !st->is.events || st->is.events > STREAM_BYTES || kept_bytes(st, st->is.events) > room)
+			continue;
+		if (keep_one(in, st, err) < 0)
+			return -1;
+		room -= st->kept ? kept_bytes(st, st->is.events) : 0;
+	}
+	return 0;
+}
+
 /* ---- I/O records ---- */
 
 static int add_chunk(struct inputs *in, struct io_chunk c, struct error *err)
@@ -165,43 +285,45 @@ static int refill_lane(struct inputs *in, struct lane_in *l, struct error *err)
 
 /* ---- the heap ---- */
 
-static inline bool before(const struct inputs *in, uint32_t a, uint32_t b)
+static inline bool before(const struct heap_entry *a, const struct heap_entry *b)
 {
-	return in->heap[a].t < in->heap[b].t || (in->heap[a].t == in->heap[b].t && in->heap[a].source < in->heap[b].source);
+	return a->t < b->t || (a->t == b->t && a->source < b->source);
 }
 
 static inline void swap(struct inputs *in, uint32_t a, uint32_t b)
 {
-	__typeof__(*in->heap) x = in->heap[a];
+	struct heap_entry x = in->heap[a];
 	in->heap[a] = in->heap[b];
 	in->heap[b] = x;
 }
 
 static void sift_down(struct inputs *in, uint32_t i)
 {
-	for (;;) {
-		uint32_t least = i, l = 2 * i + 1;
-		if (l < in->heaped && before(in, l, least))
-			least = l;
-		if (l + 1 < in->heaped && before(in, l + 1, least))
-			least = l + 1;
-		if (least == i)
-			return;
-		swap(in, i, least);
-		i = least;
+	struct heap_entry moved = in->heap[i];
+	for (uint32_t least; (least = 2 * i + 1) < in->heaped; i = least) {
+		if (least + 1 < in->heaped && before(&in->heap[least + 1], &in->heap[least]))
+			least++;
+		if (!before(&in->heap[least], &moved))
+			break;
+		in->heap[i] = in->heap[least];
 	}
+	in->heap[i] = moved;
 }
 
 static void sift_up(struct inputs *in, uint32_t i)
 {
-	for (; i && before(in, i, (i - 1) / 2); i = (i - 1) / 2)
+	for (; i && before(&in->heap[i], &in->heap[(i - 1) / 2]); i = (i - 1) / 2)
 		swap(in, i, (i - 1) / 2);
 }
 
-/* Kept for the waterfall alone, and there are many of them. */
-static bool passes(const struct sighting *s)
+static inline int peek_kept(const struct inputs *in, struct stream_in *st, int64_t *t, uint32_t *own)
 {
-	return s->kind == SIGHT_H_WAKING || s->kind == SIGHT_H_SWITCH;
+	if (st->at == st->n)
+		return 0;
+	uint64_t time = st->buf[st->at].time;
+	*t = st->is.clock == STREAM_GUEST_TSC ? clockmap_guest(in->clock, time, &st->epoch) : (int64_t)time;
+	*own = st->own ? st->own[st->at] : 0;
+	return 1;
 }
 
 /* What source's next is and when: 1, 0 when it has ended, -1 with err. Sources above all streams are lanes. */
@@ -217,6 +339,8 @@ static int peek(struct inputs *in, uint32_t source, int64_t *t, uint32_t *own, s
 		return more;
 	}
 	struct stream_in *st = &in->stream[source];
+	if (st->kept)
+		return peek_kept(in, st, t, own);
 	for (;;) {
 		int more = st->at < st->n ? 1 : refill(in, st, err);
 		if (more <= 0)
@@ -250,9 +374,15 @@ static int start_sources(struct inputs *in, struct error *err)
 
 int inputs_rewind(struct inputs *in, struct error *err)
 {
+	in->given = false;
+	in->passed = 0;
 	for (uint32_t i = 0; i < in->streams; i++) {
 		struct stream_in *st = &in->stream[i];
-		st->n = st->at = st->chunk = st->skip = st->epoch = 0;
+		st->at = st->epoch = 0;
+		in->passed += st->passed;
+		if (st->kept)
+			continue;
+		st->n = st->chunk = st->skip = 0;
 		st->anchors.at = 0;
 		st->anchors.unplaced = 0;
 		st->ended = false;
@@ -262,8 +392,6 @@ int inputs_rewind(struct inputs *in, struct error *err)
 		l->n = l->at = l->skip = 0;
 		l->chunk = l->first;
 	}
-	in->given = false;
-	in->passed = 0;
 	return start_sources(in, err);
 }
 
@@ -351,7 +479,8 @@ static int gather_anchors(struct inputs *in, struct error *err)
 {
 	for (uint32_t i = 0; i < in->streams; i++) {
 		struct stream_in *st = &in->stream[i];
-		if (st->is.clock != STREAM_REALTIME && st->is.clock != STREAM_MONOTONIC)
+		in->bytes += st->kept ? st->anchors.cap * sizeof(struct anchor) : 0;
+		if (st->kept || !of_a_log(st))
 			continue;
 		for (;; st->chunk++) {
 			int n = read_chunk(in, st, in->scratch, err);
@@ -371,17 +500,20 @@ static int gather_anchors(struct inputs *in, struct error *err)
 
 static int reserve(struct inputs *in, struct error *err)
 {
-	uint64_t streams = in->streams ? in->streams : 1, lanes = in->lanes ? in->lanes : 1;
-	uint64_t per_stream = STREAM_BYTES / sizeof(struct sighting) / streams, per_lane = LANE_BYTES / sizeof(struct io_record) / lanes;
+	uint64_t streams = 0, lanes = in->lanes ? in->lanes : 1;
+	for (uint32_t i = 0; i < in->streams; i++)
+		streams += !in->stream[i].kept;
+	/* Kept ones have left room for a chunk of each other one. */
+	uint64_t per_stream = STREAM_BYTES / sizeof(struct sighting) / (streams ? streams : 1);
 	in->per_stream = per_stream < SIGHT_CHUNK ? (uint32_t)per_stream : SIGHT_CHUNK;
-	in->per_lane = per_lane < IOREC_CHUNK ? (uint32_t)per_lane : IOREC_CHUNK;
-	in->heap = calloc(streams + lanes, sizeof(*in->heap));
+	in->per_lane = records_per_lane(in);
+	in->heap = calloc(in->streams + lanes, sizeof(*in->heap));
 	bool ok = in->heap != NULL;
 	for (uint32_t i = 0; i < in->streams; i++)
-		ok &= (in->stream[i].buf = malloc(in->per_stream * sizeof(struct sighting))) != NULL;
+		ok &= in->stream[i].kept || (in->stream[i].buf = malloc(in->per_stream * sizeof(struct sighting))) != NULL;
 	for (uint32_t i = 0; i < in->lanes; i++)
 		ok &= (in->lane[i].buf = malloc(in->per_lane * sizeof(struct io_record))) != NULL;
-	in->bytes += streams * (in->per_stream * sizeof(struct sighting) + sizeof(struct stream_in)) +
+	in->bytes += streams * (in->per_stream * sizeof(struct sighting)) + in->streams * sizeof(struct stream_in) +
 		    lanes * (in->per_lane * sizeof(struct io_record)) + in->chunks * sizeof(*in->chunk) +
 		    SIGHT_CHUNK * sizeof(struct sighting) + IOREC_CHUNK * sizeof(struct io_record);
 	return ok ? 0 : error_set(err, ERR_LIMIT, "out of memory for %u streams", in->streams);
@@ -397,7 +529,7 @@ int inputs_open(struct inputs *in, struct store *s, uint64_t run, struct clockma
 	int rc = in->scratch ? store_each_stream(s, run, take_stream, in, err) : 1;
 	if (rc > 0)
 		return error_set(err, ERR_LIMIT, "out of memory for streams");
-	if (rc < 0 || gather_anchors(in, err) || list_chunks(in, each, ctx, err))
+	if (rc < 0 || list_chunks(in, each, ctx, err) || keep_streams(in, err) || gather_anchors(in, err))
 		return -1;
 	return reserve(in, err);
 }
@@ -405,6 +537,8 @@ int inputs_open(struct inputs *in, struct store *s, uint64_t run, struct clockma
 void inputs_fini(struct inputs *in)
 {
 	for (uint32_t i = 0; in->stream && i < in->streams; i++) {
+		if (in->stream[i].room)
+			free_kept(&in->stream[i]);
 		free(in->stream[i].buf);
 		free(in->stream[i].anchors.list);
 	}

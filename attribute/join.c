@@ -316,9 +316,8 @@ static bool marked(const struct engine *e, int64_t from, int64_t to)
 static bool in_epoch(const struct joint *j)
 {
 	const struct epoch_map *m = &j->e->clock.epoch[j->epoch];
-	for (unsigned b = 0; b < BOUNDARIES; b++) {
-		if (!(j->r->seen & 1u << b))
-			continue;
+	for (unsigned rest = j->r->seen; rest; rest &= rest - 1) {
+		unsigned b = (unsigned)__builtin_ctz(rest);
 		int64_t t = (int64_t)(j->r->at[b] - (uint64_t)m->mid - j->e->clock.base);
 		int64_t room = boundary_in_guest(b) ? j->half : 0;
 		if (t < m->from || t > m->to || (uint64_t)t_sub(t, m->from) < (uint64_t)room || (uint64_t)t_sub(m->to, t) < (uint64_t)room)
@@ -339,12 +338,10 @@ static void count_violations(struct joint *j)
 {
 	struct attributed *r = j->r;
 	unsigned from = AT_APP_SUBMIT;
-	for (unsigned to = 1; to < BOUNDARIES; to++) {
-		if (!(r->seen & 1u << to))
-			continue;
+	for (unsigned rest = r->seen & ~1u; rest; rest &= rest - 1) {
+		unsigned to = (unsigned)__builtin_ctz(rest);
 		int64_t span = t_sub((int64_t)r->at[to], (int64_t)r->at[from]);
-		uint64_t bound = attributed_bound(r, from, to);
-		if (span < 0 && 0 - (uint64_t)span > bound)
+		if (span < 0 && 0 - (uint64_t)span > attributed_bound(r, from, to))
 			r->violations++;
 		from = to;
 	}
@@ -426,7 +423,8 @@ void join_io(struct engine *e, const struct io_ref *io, struct attributed *r)
 		r->cause = was == CAUSE_MATCHED ? CAUSE_EPOCH : (uint8_t)was;
 		return;
 	}
-	count_violations(&j);
+	if (!e->causal)
+		count_violations(&j);
 	if (r->cause != CAUSE_MATCHED)
 		return;
 	r->cause = (uint8_t)cause_of(&j);

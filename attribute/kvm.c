@@ -15,13 +15,13 @@ enum { MASK = POOL_CALLS - 1 };
 
 int kvm_init(struct kvm_side *k)
 {
-	k->event = calloc(POOL_CALLS, sizeof(*k->event));
+	k->event = pool_new(POOL_CALLS, sizeof(*k->event));
 	return k->event ? 0 : -1;
 }
 
 void kvm_fini(struct kvm_side *k)
 {
-	free(k->event);
+	pool_free(k->event, POOL_CALLS, sizeof(*k->event));
 }
 
 /* Which addresses are doorbells, and who runs which vCPU, stays. */

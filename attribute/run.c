@@ -184,8 +184,8 @@ static void see(struct engine *e, const struct event *v)
 {
 	unsigned kind = v->s->kind;
 	e->seen_kinds[kind / 64] |= 1ull << (kind % 64);
-	e->sightings[sight_vantage(kind) % 5]++;
-	switch (sight_vantage(kind)) {
+	e->sightings[e->vantage_of[kind] % 5]++;
+	switch (e->vantage_of[kind]) {
 	case VANTAGE_GUEST:
 		guest_see(e, v);
 		break;
@@ -373,6 +373,8 @@ static int open_engine(struct run *r, struct store *s, uint64_t run, struct erro
 	struct engine *e = &r->e;
 	e->store = s;
 	e->run = run;
+	for (unsigned k = 0; k < SIGHT_KINDS; k++)
+		e->vantage_of[k] = (uint8_t)sight_vantage(k);
 	if (guest_init(&e->guest) || vmm_init(&e->vmm) || host_init(&e->host) || kvm_init(&e->kvm))
 		return error_set(err, ERR_LIMIT, "out of memory for the join");
 	if (clockmap_load(&e->clock, s, run, err))

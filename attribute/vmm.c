@@ -20,9 +20,9 @@ enum model { MODEL_VIRTIO = 1, MODEL_SCSI, MODEL_NVME, MODEL_NCQ, MODEL_IDE, MOD
 
 int vmm_init(struct vmm_side *v)
 {
-	v->request = calloc(POOL_REQUESTS, sizeof(*v->request));
-	v->submission = calloc(POOL_CALLS, sizeof(*v->submission));
-	v->thread = calloc(THREADS_MAX, sizeof(*v->thread));
+	v->request = pool_new(POOL_REQUESTS, sizeof(*v->request));
+	v->submission = pool_new(POOL_CALLS, sizeof(*v->submission));
+	v->thread = pool_new(THREADS_MAX, sizeof(*v->thread));
 	int bad = keytab_init(&v->places, POOL_REQUESTS) | keytab_init(&v->keys, POOL_REQUESTS) |
 		  keytab_init(&v->submissions, POOL_CALLS) | keytab_init(&v->threads, THREADS_MAX);
 	return v->request && v->submission && v->thread && !bad ? 0 : -1;
@@ -30,9 +30,9 @@ int vmm_init(struct vmm_side *v)
 
 void vmm_fini(struct vmm_side *v)
 {
-	free(v->request);
-	free(v->submission);
-	free(v->thread);
+	pool_free(v->request, POOL_REQUESTS, sizeof(*v->request));
+	pool_free(v->submission, POOL_CALLS, sizeof(*v->submission));
+	pool_free(v->thread, THREADS_MAX, sizeof(*v->thread));
 	keytab_fini(&v->places);
 	keytab_fini(&v->keys);
 	keytab_fini(&v->submissions);
@@ -45,7 +45,7 @@ void vmm_reset(struct vmm_side *v)
 	keytab_clear(&v->keys);
 	keytab_clear(&v->submissions);
 	keytab_clear(&v->threads);
-	memset(v->thread, 0, THREADS_MAX * sizeof(*v->thread));
+	memset(v->thread, 0, v->thread_count * sizeof(*v->thread));
 	memset(v->nvme_notify, 0, sizeof(v->nvme_notify));
 	v->ids = v->submission_ids = 0;
 	v->thread_count = 0;

@@ -266,6 +266,13 @@ void column_put(struct wbuf *w, const uint64_t *v, size_t n)
 
 /* ---- unpacking ---- */
 
+static inline uint32_t next_class(const struct decode_table *t, uint32_t *x)
+{
+	uint32_t slot = *x & (COLUMN_SCALE - 1), c = t->class[slot];
+	*x = t->count[c] * (*x >> COLUMN_SCALE_BITS) + slot - t->start[c];
+	return c;
+}
+
 static bool get_classes(struct rbuf *in, const struct decode_table *t, uint8_t *class, size_t n)
 {
 	uint64_t len = get_varint(in);
@@ -277,9 +284,14 @@ static bool get_classes(struct rbuf *in, const struct decode_table *t, uint8_t *
 		return false;
 	const uint8_t *p = r.p, *end = r.end;
 	for (size_t i = 0; i < n; i++) {
-		uint32_t slot = x & (COLUMN_SCALE - 1), c = t->class[slot];
-		class[i] = (uint8_t)c;
-		x = t->count[c] * (x >> COLUMN_SCALE_BITS) + slot - t->start[c];
+		class[i] = (uint8_t)next_class(t, &x);
+		/* None, one or two bytes come in, and nobody can foretell how many: no branch asks. What an encoder wrote needs no more. */
+		if (end - p >= 2) {
+			unsigned bytes = (unsigned)(x < RANS_LOW) + (unsigned)(x < RANS_LOW >> 8);
+			uint32_t two = (uint32_t)p[0] << 8 | p[1];
+			x = x << 8 * bytes | two >> (16 - 8 * bytes);
+			p += bytes;
+		}
 		for (; x < RANS_LOW; x = x << 8 | *p++)
 			if (p == end)
 				return false;

@@ -77,6 +77,8 @@ struct place {
 	} \
 	static inline void name##_front(struct name##_list *l, unsigned at, type v) \
 	{ \
+		if (!at) \
+			return; \
 		memmove(&l->v[1], &l->v[0], at * sizeof(l->v[0])); \
 		l->v[0] = v; \
 	} \

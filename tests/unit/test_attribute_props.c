@@ -46,6 +46,30 @@ static void the_layout_means_nothing(void **state)
 	}
 }
 
+/* One that claims fewer than it has is read by chunks, and one that claims more than memory is allowed; the others are kept. */
+static void what_a_stream_says_of_its_length_means_nothing(void **state)
+{
+	struct attribute_world *w = *state;
+	static const uint64_t says[] = { 1, 100, 1 << 16, 1ull << 40, UINT64_MAX };
+	struct mach m = machine(7);
+	struct wbuf one, two;
+	m.wire->epoch[0].half = 20 * WIRE_US;
+	m.wire->per_chunk = 37;
+	mach_run(&m, true);
+	world_attribute(w, m.wire);
+	packed(w, &one);
+	for (size_t i = 0; i < sizeof(says) / sizeof(says[0]); i++) {
+		m.wire->says = says[i];
+		world_attribute(w, m.wire);
+		packed(w, &two);
+		assert_int_equal(one.len, two.len);
+		assert_memory_equal(one.p, two.p, one.len);
+		wbuf_fini(&two);
+	}
+	wbuf_fini(&one);
+	done(&m);
+}
+
 /* What is stored of the offset is beside the truth by more than its bound: said, and never only told as suppressed. No less than what the
  * shortest cause leaves open (some 20 us from an issue to its start here) can be noticed by anybody. */
 static void a_wrong_clock_is_reported(void **state)
@@ -200,6 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_layout_means_nothing), cmocka_unit_test(a_wrong_clock_is_reported),
+		cmocka_unit_test(what_a_stream_says_of_its_length_means_nothing),
 		cmocka_unit_test(a_bad_pair_cancels_the_causal_tier), cmocka_unit_test(a_contradiction_of_clocks_alone_names_them),
 		cmocka_unit_test(losses_are_said_where_they_are), cmocka_unit_test(many_streams_fit), cmocka_unit_test(one_key_for_all),
 		cmocka_unit_test(hostile_clocks),
