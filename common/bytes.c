@@ -82,6 +82,21 @@ void put_u32(struct wbuf *w, uint32_t v) { put_little(w, v, 4); }
 void put_u64(struct wbuf *w, uint64_t v) { put_little(w, v, 8); }
 void put_i32(struct wbuf *w, int32_t v) { put_little(w, (uint32_t)v, 4); }
 void put_i64(struct wbuf *w, int64_t v) { put_little(w, (uint64_t)v, 8); }
+size_t put_blob_open(struct wbuf *w)
+{
+	put_u32(w, 0);
+	return w->len;
+}
+
+void put_blob_close(struct wbuf *w, size_t start)
+{
+	struct wbuf length;
+	if (w->bad)
+		return;
+	wbuf_fixed(&length, w->p + start - sizeof(uint32_t), sizeof(uint32_t));
+	put_u32(&length, (uint32_t)(w->len - start));
+}
+
 void key_u16(struct wbuf *w, uint16_t v) { put_big(w, v, 2); }
 void key_u32(struct wbuf *w, uint32_t v) { put_big(w, v, 4); }
 void key_u64(struct wbuf *w, uint64_t v) { put_big(w, v, 8); }

@@ -48,6 +48,9 @@ void put_svarint(struct wbuf *w, int64_t v);
 void put_bytes(struct wbuf *w, const void *p, size_t n);      /* raw, no length */
 void put_str(struct wbuf *w, const char *s, size_t n);        /* u16 length + bytes; over 65535 is bad */
 void put_blob(struct wbuf *w, const void *p, size_t n);       /* u32 length + bytes */
+/* A blob whose length is known behind it: what is put between the two. `start` is what the first one returned. */
+size_t put_blob_open(struct wbuf *w);
+void put_blob_close(struct wbuf *w, size_t start);
 void key_u16(struct wbuf *w, uint16_t v);
 void key_u32(struct wbuf *w, uint32_t v);
 void key_u64(struct wbuf *w, uint64_t v);

@@ -45,42 +45,26 @@ CELL(result, zigzag((uint64_t)(int64_t)r->result - r->length))
 
 static const struct io_record no_record;
 
-/* A column's length stands before it and is known behind it. */
-static size_t open_column(struct wbuf *w)
-{
-	put_u32(w, 0);
-	return w->len;
-}
-
-static void close_column(struct wbuf *w, size_t start)
-{
-	struct wbuf length;
-	if (w->bad)
-		return;
-	wbuf_fixed(&length, w->p + start - sizeof(uint32_t), sizeof(uint32_t));
-	put_u32(&length, (uint32_t)(w->len - start));
-}
-
 static inline __attribute__((always_inline)) void
 put_column(struct wbuf *w, cell_fn *cell, const struct io_record *r, size_t n, unsigned shift)
 {
 	uint64_t block[BLOCK];
 	uint8_t bytes[BLOCK * VARINT_MAX];
 	const struct io_record *before = &no_record;
-	size_t start = open_column(w);
+	size_t start = put_blob_open(w);
 	for (size_t i = 0, now; i < n; i += now) {
 		now = n - i < BLOCK ? n - i : BLOCK;
 		for (size_t k = 0; k < now; before = &r[i + k++])
 			block[k] = cell(&r[i + k], before, shift);
 		put_bytes(w, bytes, varints_write(bytes, block, now));
 	}
-	close_column(w, start);
+	put_blob_close(w, start);
 }
 
 static inline __attribute__((always_inline)) void
 put_runs(struct wbuf *w, cell_fn *cell, const struct io_record *r, size_t n)
 {
-	size_t start = open_column(w);
+	size_t start = put_blob_open(w);
 	for (size_t i = 0, end; i < n; i = end) {
 		uint64_t value = cell(&r[i], &no_record, 0);
 		for (end = i + 1; end < n && cell(&r[end], &no_record, 0) == value;)
@@ -88,7 +72,7 @@ put_runs(struct wbuf *w, cell_fn *cell, const struct io_record *r, size_t n)
 		put_varint(w, value);
 		put_varint(w, end - i);
 	}
-	close_column(w, start);
+	put_blob_close(w, start);
 }
 
 static inline __attribute__((always_inline)) size_t

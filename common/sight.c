@@ -135,21 +135,6 @@ static uint64_t end_of(const struct place *p)
 
 /* ---- packing ---- */
 
-static size_t open_column(struct wbuf *w)
-{
-	put_u32(w, 0);
-	return w->len;
-}
-
-static void close_column(struct wbuf *w, size_t start)
-{
-	struct wbuf length;
-	if (w->bad)
-		return;
-	wbuf_fixed(&length, w->p + start - sizeof(uint32_t), sizeof(uint32_t));
-	put_u32(&length, (uint32_t)(w->len - start));
-}
-
 static void put_bytes_column(struct wbuf *w, const uint8_t *v, size_t n)
 {
 	put_u32(w, (uint32_t)n);
@@ -158,21 +143,21 @@ static void put_bytes_column(struct wbuf *w, const uint8_t *v, size_t n)
 
 static void put_numbers(struct wbuf *w, const uint64_t *v, size_t n)
 {
-	size_t start = open_column(w);
+	size_t start = put_blob_open(w);
 	column_put(w, v, n);
-	close_column(w, start);
+	put_blob_close(w, start);
 }
 
 static void put_runs(struct wbuf *w, const uint64_t *v, size_t n)
 {
-	size_t start = open_column(w);
+	size_t start = put_blob_open(w);
 	for (size_t i = 0, end; i < n; i = end) {
 		for (end = i + 1; end < n && v[end] == v[i];)
 			end++;
 		put_varint(w, v[i]);
 		put_varint(w, end - i);
 	}
-	close_column(w, start);
+	put_blob_close(w, start);
 }
 
 static bool packable(const struct sighting *s, size_t n)

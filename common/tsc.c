@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/tsc.h"
 
-#include <time.h>
-
 enum { NS_PER_S = 1000000000, SHORTEST_SPAN_NS = 1000000 };
 
-static struct tsc_anchor bracket(void)
+static struct tsc_anchor bracket(clockid_t clock)
 {
 	struct tsc_anchor a;
 	struct timespec t;
 	a.before = tsc_read();
-	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	clock_gettime(clock, &t);
 	a.after = tsc_read();
 	a.ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 	return a;
 }
 
-struct tsc_anchor tsc_anchor_take(int tries)
+struct tsc_anchor tsc_anchor_take(clockid_t clock, int tries)
 {
-	struct tsc_anchor best = bracket();
+	struct tsc_anchor best = bracket(clock);
 	for (int i = 1; i < tries; i++) {
-		struct tsc_anchor a = bracket();
+		struct tsc_anchor a = bracket(clock);
 		if (a.after - a.before < best.after - best.before)
 			best = a;
 	}

@@ -9,6 +9,7 @@
 #define BIFOCAL_COMMON_TSC_H
 
 #include <stdint.h>
+#include <time.h>
 #include <x86intrin.h>
 
 struct host_tsc { uint64_t cycles; };
@@ -27,15 +28,15 @@ static inline uint64_t tsc_read(void)
 static inline struct host_tsc host_tsc_now(void) { return (struct host_tsc){ tsc_read() }; }
 static inline struct guest_tsc guest_tsc_now(void) { return (struct guest_tsc){ tsc_read() }; }
 
-/* A bracketed pair: CLOCK_MONOTONIC_RAW was `ns` at some instant in [before, after]. */
+/* A bracketed pair: the clock was `ns` at some instant in [before, after]. */
 struct tsc_anchor {
 	uint64_t before, after;
 	uint64_t ns;
 };
 
-/* The tightest of `tries` bracketed reads. */
-struct tsc_anchor tsc_anchor_take(int tries);
-/* TSC frequency in Hz from two anchors, and in *error_hz (may be NULL) the half-width
+/* The tightest of `tries` bracketed reads of a clock. */
+struct tsc_anchor tsc_anchor_take(clockid_t clock, int tries);
+/* TSC frequency in Hz from two anchors of CLOCK_MONOTONIC_RAW, and in *error_hz (may be NULL) the half-width
  * that the brackets' widths leave; 0 when less than 1 ms lies between them. */
 uint64_t tsc_hz_between(const struct tsc_anchor *a, const struct tsc_anchor *b, double *error_hz);
 

@@ -21,7 +21,7 @@ void greet_init(struct greet *g, const char *root)
 
 	memset(g, 0, sizeof(*g));
 	g->root = root;
-	g->start = tsc_anchor_take(ANCHOR_TRIES);
+	g->start = tsc_anchor_take(CLOCK_MONOTONIC_RAW, ANCHOR_TRIES);
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	g->uptime_ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
@@ -44,7 +44,7 @@ void greet_boot_id(struct greet *g)
 
 uint64_t greet_tsc_hz(const struct greet *g)
 {
-	struct tsc_anchor now = tsc_anchor_take(ANCHOR_TRIES);
+	struct tsc_anchor now = tsc_anchor_take(CLOCK_MONOTONIC_RAW, ANCHOR_TRIES);
 
 	return tsc_hz_between(&g->start, &now, NULL);
 }

@@ -22,28 +22,11 @@ enum {
 	RATE_SPAN_NS = 5000000,        /* over which the rate is known to some 10 ppm */
 };
 
-static struct clock_anchor anchor_once(void)
-{
-	struct clock_anchor a;
-	struct timespec t;
-
-	a.before = tsc_read();
-	clock_gettime(CLOCK_REALTIME, &t);
-	a.after = tsc_read();
-	a.ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-	return a;
-}
-
 struct clock_anchor clock_anchor_take(int tries)
 {
-	struct clock_anchor best = anchor_once();
+	struct tsc_anchor a = tsc_anchor_take(CLOCK_REALTIME, tries);
 
-	for (int i = 1; i < tries; i++) {
-		struct clock_anchor a = anchor_once();
-		if (a.after - a.before < best.after - best.before)
-			best = a;
-	}
-	return best;
+	return (struct clock_anchor){ .before = a.before, .after = a.after, .ns = (int64_t)a.ns };
 }
 
 struct cycles_range { uint64_t least, most; };

@@ -139,10 +139,10 @@ static void sleep_ns(long ns)
 
 static uint64_t measure_hz(const struct run *r, double *error_hz)
 {
-	struct tsc_anchor now = tsc_anchor_take(ANCHOR_TRIES);
+	struct tsc_anchor now = tsc_anchor_take(CLOCK_MONOTONIC_RAW, ANCHOR_TRIES);
 	if (now.ns - r->first.ns < ANCHOR_NS) {
 		sleep_ns((long)(ANCHOR_NS - (now.ns - r->first.ns)));
-		now = tsc_anchor_take(ANCHOR_TRIES);
+		now = tsc_anchor_take(CLOCK_MONOTONIC_RAW, ANCHOR_TRIES);
 	}
 	return tsc_hz_between(&r->first, &now, error_hz);
 }
@@ -434,7 +434,7 @@ static void finish(struct run *r, int failed, struct run_result *out)
 
 int run_one(struct runner *runner, const struct run_request *req, struct run_result *out)
 {
-	struct run r = { .runner = runner, .req = req, .first = tsc_anchor_take(ANCHOR_TRIES) };
+	struct run r = { .runner = runner, .req = req, .first = tsc_anchor_take(CLOCK_MONOTONIC_RAW, ANCHOR_TRIES) };
 	*out = (struct run_result){ .status = RUN_FAILED };
 	if (store_run_create(runner->store, runner->study, &r.number, &out->error))
 		return -1;

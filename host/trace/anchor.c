@@ -5,31 +5,13 @@
 
 #include "common/tsc.h"
 
-enum { FIRST = 256, NS_PER_S = 1000000000 };
-
-static struct anchor bracket(clockid_t clock)
-{
-	struct anchor a = { 0 };
-	struct timespec t = { 0 };
-
-	a.before = tsc_read();
-	clock_gettime(clock, &t);
-	a.after = tsc_read();
-	a.ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-	return a;
-}
+enum { FIRST = 256 };
 
 struct anchor anchor_take(clockid_t clock, int tries)
 {
-	struct anchor best = bracket(clock);
+	struct tsc_anchor a = tsc_anchor_take(clock, tries);
 
-	for (int i = 1; i < tries; i++) {
-		struct anchor a = bracket(clock);
-
-		if (a.after - a.before < best.after - best.before)
-			best = a;
-	}
-	return best;
+	return (struct anchor){ .ns = a.ns, .before = a.before, .after = a.after };
 }
 
 int anchors_init(struct anchors *a, clockid_t clock, struct error *err)

@@ -355,9 +355,9 @@ static void bench_port(void)
 
 static uint64_t measure_hz(void)
 {
-	struct tsc_anchor a = tsc_anchor_take(20);
+	struct tsc_anchor a = tsc_anchor_take(CLOCK_MONOTONIC_RAW, 20);
 	usleep(300000);
-	struct tsc_anchor b = tsc_anchor_take(20);
+	struct tsc_anchor b = tsc_anchor_take(CLOCK_MONOTONIC_RAW, 20);
 	return tsc_hz_between(&a, &b, NULL);
 }
 
