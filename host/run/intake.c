@@ -393,73 +393,78 @@ static struct trace_intake *get_trace(struct intake *in, struct intake_run *r, s
 	return r->trace;
 }
 
+/* What a message of the trace belongs to: 1 with *r and its trace, 0 when it is passed over, -1 with err. `bytes` count against the run's bound. */
+static int trace_of(struct intake *in, enum link_port port, uint64_t run, size_t bytes, struct intake_run **r, struct error *err)
+{
+	*r = find_run(in, port, run);
+	if (!*r || over_limit(in, *r, bytes))
+		return 0;
+	return get_trace(in, *r, err) ? 1 : -1;
+}
+
+/* Pages are not stored, sightings are: what counts against the bound is what they became. */
+static int count_stored(struct intake *in, size_t before, int failed)
+{
+	if (failed)
+		return -1;
+	in->bytes += store_batch_size(in->batch) - before;
+	return 0;
+}
+
 static int on_trace_event(struct intake *in, enum link_port port, struct span payload, struct error *err)
 {
 	struct msg_trace_event m;
+	struct intake_run *r;
 	if (msg_trace_event_decode(payload, &m, err))
 		return 1;
-	struct intake_run *r = find_run(in, port, m.run);
-	if (!r || over_limit(in, r, payload.len))
-		return 0;
-	struct trace_intake *t = get_trace(in, r, err);
-	return t ? trace_intake_event(t, in->batch, &m, err) : -1;
+	int there = trace_of(in, port, m.run, payload.len, &r, err);
+	return there > 0 ? trace_intake_event(r->trace, in->batch, &m, err) : there;
 }
 
 static int on_trace_absent(struct intake *in, enum link_port port, struct span payload, struct error *err)
 {
 	struct msg_trace_absent m;
+	struct intake_run *r;
 	if (msg_trace_absent_decode(payload, &m, err))
 		return 1;
-	struct intake_run *r = find_run(in, port, m.run);
-	if (!r || over_limit(in, r, payload.len))
-		return 0;
-	struct trace_intake *t = get_trace(in, r, err);
-	return t ? trace_intake_absent(t, in->batch, &m, err) : -1;
+	int there = trace_of(in, port, m.run, payload.len, &r, err);
+	return there > 0 ? trace_intake_absent(r->trace, in->batch, &m, err) : there;
 }
 
-/* Pages are not stored, sightings are: what counts against the bound is what they become. */
 static int on_trace_pages(struct intake *in, enum link_port port, struct span payload, struct error *err)
 {
 	struct msg_trace_pages m;
+	struct intake_run *r;
 	if (msg_trace_pages_decode(payload, &m, err))
 		return 1;
-	struct intake_run *r = find_run(in, port, m.run);
-	if (!r || over_limit(in, r, 0))
-		return 0;
-	struct trace_intake *t = get_trace(in, r, err);
+	int there = trace_of(in, port, m.run, 0, &r, err);
+	if (there <= 0)
+		return there;
 	size_t before = store_batch_size(in->batch);
-	if (!t || trace_intake_pages(t, in->batch, &m, &r->loss, err))
-		return -1;
-	in->bytes += store_batch_size(in->batch) - before;
-	return 0;
+	return count_stored(in, before, trace_intake_pages(r->trace, in->batch, &m, &r->loss, err));
 }
 
 static int on_trace_sights(struct intake *in, enum link_port port, struct span payload, struct error *err)
 {
 	struct msg_trace_sights m;
+	struct intake_run *r;
 	if (msg_trace_sights_decode(payload, &m, err))
 		return 1;
-	struct intake_run *r = find_run(in, port, m.run);
-	if (!r || over_limit(in, r, 0))
-		return 0;
-	struct trace_intake *t = get_trace(in, r, err);
+	int there = trace_of(in, port, m.run, 0, &r, err);
+	if (there <= 0)
+		return there;
 	size_t before = store_batch_size(in->batch);
-	if (!t || trace_intake_sights(t, in->batch, &m, &r->loss, err))
-		return -1;
-	in->bytes += store_batch_size(in->batch) - before;
-	return 0;
+	return count_stored(in, before, trace_intake_sights(r->trace, in->batch, &m, &r->loss, err));
 }
 
 static int on_trace_end(struct intake *in, enum link_port port, struct span payload, struct error *err)
 {
 	struct msg_trace_end m;
+	struct intake_run *r;
 	if (msg_trace_end_decode(payload, &m, err))
 		return 1;
-	struct intake_run *r = find_run(in, port, m.run);
-	if (!r || over_limit(in, r, payload.len))
-		return 0;
-	struct trace_intake *t = get_trace(in, r, err);
-	return t ? trace_intake_end(t, in->batch, &m, &r->loss, err) : -1;
+	int there = trace_of(in, port, m.run, payload.len, &r, err);
+	return there > 0 ? trace_intake_end(r->trace, in->batch, &m, &r->loss, err) : there;
 }
 
 /* ---- the end of a run ---- */
